@@ -1,0 +1,1 @@
+"""The index on disk; reading and writing live side by side."""

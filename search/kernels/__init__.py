@@ -1,0 +1,1 @@
+"""Similarity kernels: one contract, several implementations that must agree."""
