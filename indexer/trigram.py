@@ -1,8 +1,8 @@
 """Bytes -> trigrams. Pure.
 
 A trigram is three consecutive bytes, unfolded, packed into 24 bits: first byte highest, so that keys sort as
-the bytes do. A window that contains a newline is left out: almost every question stays within a line, and these
-windows would add a tenth to the posting lists. A pattern that crosses a line must therefore ask for the
+the bytes do. A window that contains a newline is left out: almost every question stays within a line, and
+these windows would add a tenth to the posting lists. A pattern that crosses a line must therefore ask for the
 trigrams of each line by itself.
 
 Sorting beats marking a table of 2^24 flags up to the largest file that is indexed: 120-190 MB/s against

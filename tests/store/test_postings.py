@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.store import postings
+from indexer.store.postings import BITMAP, GAP8, GAP16, RAW
+
+DOMAINS = [1, 7, 8, 300, 65_535, 65_536, 65_537, 300_000]
+
+
+def slow_encode(values: list[int], domain: int) -> tuple[int, bytes]:
+    """The forms as postings.py states them, one number at a time."""
+    bitmap = bytearray((domain + 7) // 8)
+    raw, gap8, gap16 = bytearray(), bytearray(), bytearray()
+    before = 0
+    for value in values:
+        bitmap[value // 8] |= 1 << value % 8
+        raw += value.to_bytes(2 if domain <= 65_536 else 4, "little")
+        gap8 += b"\xff" * ((value - before) // 255) + bytes([(value - before) % 255])
+        gap16 += b"\xff\xff" * ((value - before) // 65_535)
+        gap16 += ((value - before) % 65_535).to_bytes(2, "little")
+        before = value
+    forms = [(BITMAP, bitmap), (RAW, raw), (GAP8, gap8)] + ([(GAP16, gap16)] if domain > 65_536 else [])
+    best = min(forms, key=lambda form: len(form[1]))
+    return best[0], bytes(best[1])
+
+
+def encoded(lists: list[list[int]], domain: int) -> postings.Lists:
+    values = np.array([v for one in lists for v in one], np.uint32)
+    return postings.encode(values, np.array([len(one) for one in lists], np.int64), domain)
+
+
+def check(lists: list[list[int]], domain: int) -> None:
+    got = encoded(lists, domain)
+    ends = np.cumsum(got.length)
+    pieces = [bytes(got.data[e - n : e]) for e, n in zip(ends, got.length, strict=True)]
+    assert list(zip(got.codec.tolist(), pieces, strict=True)) == [slow_encode(one, domain) for one in lists]
+    for one, piece, codec in zip(lists, pieces, got.codec.tolist(), strict=True):
+        assert postings.decode(memoryview(piece), len(one), codec, domain).tolist() == one
+    counts = np.array([len(one) for one in lists], np.int64)
+    many = postings.decode_many(got.data, got.length, counts, got.codec, domain)
+    assert many.tolist() == [v for one in lists for v in one]
+    if domain <= 65_536:
+        assert postings.narrow_codec(counts, got.length, domain).tolist() == got.codec.tolist()
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_edges_of_every_form_round_trip(domain: int) -> None:
+    lists = [[0], [domain - 1], list(range(min(domain, 3000)))]
+    for steps in ((3, 4, 600), (254, 255, 510), (65_534, 65_535)):
+        lists.append(sorted({v % domain for v in steps}))
+    lists.append(list(range(0, domain, max(1, domain // 40))))
+    check(lists, domain)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_lists_round_trip_and_equal_the_slow_twin(data: st.DataObject) -> None:
+    domain = data.draw(st.sampled_from(DOMAINS))
+    one = st.sets(st.integers(0, domain - 1), min_size=1, max_size=60).map(sorted)
+    check(data.draw(st.lists(one, min_size=1, max_size=12)), domain)
+
+
+def test_no_lists_give_no_bytes() -> None:
+    got = encoded([], 10)
+    assert len(got.data) == len(got.length) == 0
+
+
+def test_spans() -> None:
+    assert postings.spans(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
