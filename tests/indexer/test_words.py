@@ -128,7 +128,7 @@ def slow_table(content: bytes, chunks: ChunkTable, defined: SymbolTable) -> list
 
 
 def check(content: bytes, chunks: ChunkTable, defined: SymbolTable, vocabulary: Vocabulary) -> None:
-    counted = bag(content, chunks, vocabulary)
+    counted = bag(content, chunks, defined, vocabulary)
     names = vocabulary.words
     got = [
         (chunk, names[word], n)
@@ -144,7 +144,7 @@ def check(content: bytes, chunks: ChunkTable, defined: SymbolTable, vocabulary: 
     )
     assert counted.length.tolist() == [len(piece) for piece in pieces]
 
-    stored = term_table(counted, chunks, defined, vocabulary)
+    stored = term_table(counted, vocabulary)
     columns = (stored.chunk, stored.hash, stored.body, stored.name)
     assert list(zip(*(c.tolist() for c in columns), strict=True)) == slow_table(content, chunks, defined)
     assert [c.dtype for c in columns] == [np.uint32, np.uint64, np.uint8, np.uint8]
@@ -197,7 +197,7 @@ def test_a_full_vocabulary_starts_over_between_files() -> None:
 def test_terms_of_an_outdated_bag_are_refused() -> None:
     vocabulary = Vocabulary(words_max=0)
     chunks = table([0], 4)
-    old = bag(b"one\n", chunks, vocabulary)
-    bag(b"two\n", chunks, vocabulary)
+    old = bag(b"one\n", chunks, SYMBOLS_EMPTY, vocabulary)
+    bag(b"two\n", chunks, SYMBOLS_EMPTY, vocabulary)
     with pytest.raises(AssertionError):
-        term_table(old, chunks, SYMBOLS_EMPTY, vocabulary)
+        term_table(old, vocabulary)
