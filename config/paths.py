@@ -59,7 +59,7 @@ def log_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def user_file(environ: Mapping[str, str] | None = None) -> Path:
-    """The user's settings: $EINSTEIN_CONFIG_FILE, else einstein/config.toml in $XDG_CONFIG_HOME or ~/.config."""
+    """The user's settings: $EINSTEIN_CONFIG_FILE, else einstein/config.toml below ~/.config (XDG rules)."""
     return _path(_user_file(_environ(environ)))
 
 

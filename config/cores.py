@@ -1,0 +1,195 @@
+"""Put this process on the cores its work belongs to, and say what the system made of it.
+
+    place("query")       fast cores, normal priority: somebody is waiting
+    place("background")  background cores, and last in every queue: indexing must not be felt
+    place("fast")        every core, still behind everything else: the first build of an index
+
+Linux: affinity, SCHED_BATCH, nice and the I/O class, for every thread there is (all four belong to threads).
+Never SCHED_IDLE: without privileges there is no way back from it. The nice value of "fast" and "background"
+is the same because without privileges it only ever grows.
+
+macOS: there is no affinity; QoS decides. BACKGROUND runs on E-cores only, and PRIO_DARWIN_BG does the same
+for the whole process, threads to come included, and throttles its disk reads; `nice` moves nothing to
+E-cores.
+
+Nothing here is worth failing for: what the system refuses is listed in the Placement and shown by
+`searchd status`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.machine import CPUS_VARIABLE, Machine, cpu_text
+from config.machine import machine as probe_machine
+
+ROLES = ("query", "background", "fast")
+
+BACKGROUND_NICE = 10
+
+# ioprio_set(2): class << 13 | level.
+_IO_BEST_EFFORT, _IO_IDLE = 2 << 13, 3 << 13
+_IO_LOWEST = 7
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_SYSCALLS = {"x86_64": (251, 252), "aarch64": (30, 31), "riscv64": (30, 31)}  # (set, get)
+
+# sys/qos.h and sys/resource.h; os has the PRIO_DARWIN constants only since 3.12.
+_QOS = {"background": 0x09, "fast": 0x11, "query": 0x19}  # BACKGROUND, UTILITY, USER_INITIATED
+_QOS_NAMES = {
+    0x09: "background",
+    0x11: "utility",
+    0x15: "default",
+    0x19: "user-initiated",
+    0x21: "user-interactive",
+}
+_PRIO_DARWIN_PROCESS, _PRIO_DARWIN_BG = 4, 0x1000
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What was asked of the system for this process, and what it refused."""
+
+    role: str
+    cpus: tuple[int, ...]  # Linux: CPUs asked for; empty where cores cannot be named
+    asked: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+_current: Placement | None = None
+
+
+def place(role: str, machine: Machine | None = None) -> Placement:
+    """Place this process, all of its threads included, for `role`; the last call counts.
+
+    machine  what `config.machine.machine()` gave; probed if None
+    """
+    global _current
+    assert role in ROLES, f"{role!r} is none of {ROLES}"
+    machine = probe_machine() if machine is None else machine
+    _current = _place_darwin(role) if machine.system == "darwin" else _place_linux(role, machine)
+    return _current
+
+
+def place_thread(role: str) -> None:
+    """Place only the calling thread (macOS: a new thread starts at the default QoS)."""
+    if sys.platform == "darwin":
+        ctypes.CDLL(None).pthread_set_qos_class_self_np(_QOS[role], 0)
+
+
+def report() -> dict[str, Any]:
+    """For status: what was asked ("role", "asked", "refused") and what the system says of us now."""
+    found: dict[str, Any] = {"role": "", "asked": [], "refused": []}
+    if _current is not None:
+        found = {"role": _current.role, "asked": list(_current.asked), "refused": list(_current.refused)}
+    return found | (_report_darwin() if sys.platform == "darwin" else _report_linux())
+
+
+# ---- Linux
+
+
+def _place_linux(role: str, machine: Machine) -> Placement:
+    cpus = {"query": machine.fast, "background": machine.background, "fast": machine.cpus}[role]
+    os.environ.setdefault(CPUS_VARIABLE, cpu_text(machine.cpus))
+    policy, policy_name = (os.SCHED_OTHER, "other") if role == "query" else (os.SCHED_BATCH, "batch")
+    nice = 0 if role == "query" else BACKGROUND_NICE
+    io = {"query": 0, "background": _IO_IDLE, "fast": _IO_BEST_EFFORT | _IO_LOWEST}[role]
+    steps: list[tuple[str, Callable[[int], None]]] = [
+        (f"cpus {cpu_text(cpus)}", lambda tid: os.sched_setaffinity(tid, cpus)),
+        (f"policy {policy_name}", lambda tid: os.sched_setscheduler(tid, policy, os.sched_param(0))),
+        (f"nice {nice}", lambda tid: os.setpriority(os.PRIO_PROCESS, tid, nice)),
+        (f"io {_io_name(io)}", lambda tid: _ioprio_set(tid, io)),
+    ]
+    refused = [f"{name}: {error}" for name, step in steps if (error := _for_every_thread(step))]
+    return Placement(role, cpus, tuple(name for name, _ in steps), tuple(refused))
+
+
+def _for_every_thread(step: Callable[[int], None]) -> str:
+    """Apply to every thread of this process; gives the first refusal or "". Later threads inherit."""
+    refusal = ""
+    for entry in sorted(Path("/proc/self/task").iterdir()):
+        try:
+            step(int(entry.name))
+        except ProcessLookupError:  # the thread ended meanwhile
+            continue
+        except OSError as error:
+            refusal = refusal or (error.strerror or str(error))
+    return refusal
+
+
+def _ioprio_set(tid: int, value: int) -> None:
+    _ioprio(0, tid, value)
+
+
+def _ioprio_get(tid: int) -> int:
+    return _ioprio(1, tid)
+
+
+def _ioprio(which: int, tid: int, *value: int) -> int:
+    """glibc has no wrapper for these calls."""
+    numbers = _IOPRIO_SYSCALLS.get(platform.machine())
+    if numbers is None:
+        raise OSError(0, f"system call number unknown on {platform.machine()}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.syscall(numbers[which], _IOPRIO_WHO_PROCESS, tid, *value)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def _io_name(value: int) -> str:
+    kind = {0: "default", 1: "realtime", 2: "best-effort", 3: "idle"}.get(value >> 13, str(value >> 13))
+    return f"{kind} {value & 7}" if value >> 13 == 2 else kind
+
+
+def _report_linux() -> dict[str, Any]:
+    policies = {os.SCHED_OTHER: "other", os.SCHED_BATCH: "batch", os.SCHED_IDLE: "idle"}
+    policy = os.sched_getscheduler(0)
+    try:
+        io = _io_name(_ioprio_get(0))
+    except OSError as error:
+        io = f"unknown ({error.strerror})"
+    return {
+        "cpus": cpu_text(os.sched_getaffinity(0)),
+        "policy": policies.get(policy, str(policy)),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "io": io,
+    }
+
+
+# ---- macOS
+
+
+def _place_darwin(
+    role: str,
+    set_qos: Callable[[int, int], int] | None = None,
+    set_priority: Callable[[int, int, int], None] = os.setpriority,
+) -> Placement:
+    """The two calls are parameters so that what is asked for can be tested elsewhere."""
+    set_qos = ctypes.CDLL(None).pthread_set_qos_class_self_np if set_qos is None else set_qos
+    darwin_bg = _PRIO_DARWIN_BG if role == "background" else 0
+    asked = (f"darwin background {'on' if darwin_bg else 'off'}", f"qos {_QOS_NAMES[_QOS[role]]}")
+    refused = []
+    try:
+        set_priority(_PRIO_DARWIN_PROCESS, 0, darwin_bg)
+    except OSError as error:
+        refused.append(f"{asked[0]}: {error.strerror}")
+    status = set_qos(_QOS[role], 0)
+    if status != 0:  # EPERM: the thread left the QoS world by setting a scheduling policy
+        refused.append(f"{asked[1]}: {os.strerror(status)}")
+    return Placement(role, (), asked, tuple(refused))
+
+
+def _report_darwin() -> dict[str, Any]:
+    libc = ctypes.CDLL(None)
+    qos = int(libc.qos_class_self())
+    return {
+        "qos": _QOS_NAMES.get(qos, hex(qos)),
+        "darwin_background": bool(os.getpriority(_PRIO_DARWIN_PROCESS, 0)),
+    }
