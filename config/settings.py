@@ -287,10 +287,10 @@ def _require_known(key: str, where: str) -> None:
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:
-    best = nearest(name, known)
-    if not best:
-        by_tail = {key.rpartition(".")[2]: key for key in known}
-        best = by_tail.get(nearest(name.rpartition(".")[2], list(by_tail)), "")
+    """The mend: the right key in the wrong group first, then what is spelled most alike."""
+    by_tail = {key.rpartition(".")[2]: key for key in known}
+    tail = name.rpartition(".")[2]
+    best = by_tail.get(tail) or nearest(name, known) or by_tail.get(nearest(tail, list(by_tail)), "")
     return f"did you mean {best}?" if best else f"known are {', '.join(known)}"
 
 

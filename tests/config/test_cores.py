@@ -1,0 +1,110 @@
+"""Placing a real process, in a process of its own, read back from the system."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import cores
+from config.machine import cpu_list, machine
+
+SCRIPT = """
+import json, os, sys, threading
+from config import cores
+from config.machine import machine
+
+stop = threading.Event()
+ready = threading.Event()
+older = threading.Thread(target=lambda: (ready.set(), stop.wait()))
+older.start()
+ready.wait()
+found = []
+for role in sys.argv[1:]:
+    placement = cores.place(role, machine())
+    tids = [int(name) for name in os.listdir("/proc/self/task")]
+    found.append({
+        "report": cores.report(),
+        "refused": placement.refused,
+        "cpus": sorted(os.sched_getaffinity(0)),
+        "policies": [os.sched_getscheduler(tid) for tid in tids],
+        "all_cpus": [sorted(os.sched_getaffinity(tid)) for tid in tids],
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+    })
+stop.set()
+print(json.dumps(found))
+"""
+
+
+def placed(*roles: str) -> list[dict[str, Any]]:
+    environ = {key: value for key, value in os.environ.items() if key != "EINSTEIN_CPUS"}
+    command = [sys.executable, "-c", SCRIPT, *roles]
+    home = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=home, check=True)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's scheduler")
+
+
+@linux_only
+def test_linux_places_every_thread_and_can_change_its_mind() -> None:
+    here = machine()
+    background, fast = placed("background", "fast")
+    assert background["cpus"] == list(here.background)
+    assert background["all_cpus"] == [list(here.background)] * 2
+    assert background["policies"] == [os.SCHED_BATCH] * 2
+    assert background["nice"] == max(cores.BACKGROUND_NICE, os.getpriority(os.PRIO_PROCESS, 0))
+    assert background["refused"] == fast["refused"] == []
+    assert background["report"] == {
+        "role": "background",
+        "asked": background["report"]["asked"],
+        "refused": [],
+        "cpus": background["report"]["cpus"],
+        "policy": "batch",
+        "nice": background["nice"],
+        "io": "idle",
+    }
+    assert cpu_list(background["report"]["cpus"]) == here.background
+    assert fast["cpus"] == list(here.cpus)  # although the process had been narrowed before
+    assert fast["policies"] == [os.SCHED_BATCH] * 2
+
+
+@linux_only
+def test_linux_query_processes_keep_their_priority() -> None:
+    [query] = placed("query")
+    assert query["cpus"] == list(machine().fast)
+    assert query["policies"] == [os.SCHED_OTHER] * 2
+    assert query["nice"] == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+@pytest.mark.parametrize(
+    ("role", "darwin_bg", "qos"), [("background", 0x1000, 0x09), ("fast", 0, 0x11), ("query", 0, 0x19)]
+)
+def test_macos_is_asked_for_qos_and_the_darwin_background_band(role: str, darwin_bg: int, qos: int) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def set_qos(qos: int, relative: int) -> int:
+        asked.append((qos, relative))
+        return 0
+
+    placement = cores._place_darwin(role, set_qos, lambda *what: asked.append(what))
+    assert asked == [(4, 0, darwin_bg), (qos, 0)]
+    assert (placement.role, placement.cpus, placement.refused) == (role, (), ())
+
+
+def test_what_macos_refuses_is_listed() -> None:
+    def set_priority(*_what: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    placement = cores._place_darwin("background", lambda *_what: 1, set_priority)
+    assert placement.refused == (
+        "darwin background on: Operation not permitted",
+        "qos background: Operation not permitted",
+    )
