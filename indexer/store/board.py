@@ -123,7 +123,7 @@ class Board:
         last_scan_ns: int | None = None,
         phase: str | None = None,
     ) -> None:
-        """Store the fields that are given; a root gets its slot on first use. Raises StoreError without one."""
+        """Store the fields that are given; a new root takes a slot. Raises StoreError if none is free."""
         slot = self._slot(root_id) or self._claim(root_id)
         values = (
             pending,
