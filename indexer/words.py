@@ -1,13 +1,13 @@
 """Bytes -> words -> terms, for BM25F and for static embeddings. Pure: no disk, no clock.
 
 A *word* is a run of letters, digits, underscores and non-ASCII bytes, as it stands in the file. Its *parts*
-are what people read in it: camelCase, snake_case and digits split, lowercased. Its *terms* are what is searched
-for: the parts, and the whole word if it has more than one.
+are what people read in it: camelCase, snake_case and digits split, lowercased. Its *terms* are what is
+searched for: the parts, and the whole word if it has more than one.
 
-Words repeat. So a process keeps one `Vocabulary` that gives every word a number and splits it once; a file then
-costs one `translate`, one `split` and one dictionary look-up per word, and the rest is arithmetic on arrays. (A
-regular expression in place of translate and split is three times slower.) Word numbers mean nothing outside
-their vocabulary; what is stored is `term_hash`, which never changes.
+Words repeat. So a process keeps one `Vocabulary` that gives every word a number and splits it once; a file
+then costs one `translate`, one `split` and one dictionary look-up per word, and the rest is arithmetic on
+arrays. (A regular expression in place of translate and split is three times slower.) Word numbers mean
+nothing outside their vocabulary; what is stored is `term_hash`, which never changes.
 """
 
 from __future__ import annotations
