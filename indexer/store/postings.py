@@ -1,7 +1,7 @@
 """Sorted lists of small numbers <-> bytes, many lists at a time. Pure.
 
-A list holds distinct numbers below `domain` (documents or chunks of one segment) in ascending order. Each list
-is stored in the shortest of four forms; at equal length the earlier one in this table wins:
+A list holds distinct numbers below `domain` (documents or chunks of one segment) in ascending order. Each
+list is stored in the shortest of four forms; at equal length the earlier one in this table wins:
 
     BITMAP  one bit for each number of the domain, lowest bit first: ceil(domain / 8) bytes
     RAW     each number by itself: 2 bytes if domain <= 65,536, else 4

@@ -1,0 +1,162 @@
+"""The layout of the index on disk: prose first, then the constants.
+
+    <store>/catalog/data.mdb      LMDB: what changes (see catalog.py)
+    <store>/segments/0000002a.seg one immutable segment each; <name>.tmp while it is being written
+    <store>/readers/*.lease       one for each reader: the oldest generation it still looks at
+    <store>/roots.json            copy of the list of roots, for the day the catalog is damaged
+
+All numbers are little-endian. A segment holds everything that belongs to the content of some blobs. In it a
+blob is a *document*, known by its ordinal (its position, below 65,535). A segment file is a preamble,
+sections, and a table of the sections:
+
+    preamble  64 bytes: magic "EINSTSEG", u32 version, u32 segment id, u64 offset and u64 length of the table,
+              u32 crc32 of the table, u32 crc32 of the preamble's bytes before it, zeros
+    sections  each an array, at an offset that is a multiple of 64, padded with zeros
+    table     MessagePack of `Table`: for each section offset, bytes, crc32; counts; names of languages
+
+Sections (n documents, c chunks, d definitions, r references, w names, t trigrams, k terms):
+
+    content        the documents' bytes, each followed by SEPARATOR: no match of a line crosses documents
+    newlines       u32: newlines in `content` before byte 0, 4096, 8192, ...; lines are counted from there
+    doc_*          start u64 [n+1] in content, len u32, blob u32
+    digest, language, encoding, flags
+                   of each document: 16 bytes, u8 (index into Table.languages), u8 (index into ENCODINGS), u16
+    tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of ordinals in
+                   `tri_data` as postings.py has them, domain n, the codec told by count and length
+    term_*         hash u64 [k] ascending, off u32 [k+1] into data, post u32 [k+1] into tf, codec u8; lists of
+                   chunk numbers, domain c; tf u8 for every posting: body count in the low, name count in the
+                   high 4 bits
+    name_data      the distinct names of definitions and references, ascending bytewise, each followed by
+                   "\\n", with one "\\n" in front: a substring search needs no boundary cases. name_off u32
+                   [w+1]: the first byte of each; the last is the length of name_data
+    doc_def        u32 [n+1]: definitions of each document, which stand in order of (document, start)
+    def_*          name u32, kind u8, start u32, end u32, name_start u32, line u32, parent i32 (definition
+                   number in the segment, -1 at file level)
+    name_def       u32 [d]: definitions in order of (name, number), those of name i at name_def_off u32
+                   [w+1]
+    ref_*          references in order of (name, document, start): doc u16, start u32, role u8; those of
+                   name i at name_ref u32 [w+1]
+    doc_chunk      u32 [n+1]: chunks of each document
+    chunk_*        start u32, end u32, line u32, def i32 (definition number or -1), row u32 (row of the vector
+                   pool or NO_ROW), words u16 (number of words, at most 65,535)
+
+Offsets `start`, `end`, ... of definitions, references and chunks count from the start of the document.
+
+Worked example: "ab\\n" and "abc" as the documents 0 and 1. content = "ab\\n" "\\n\\0\\n" "abc" "\\n\\0\\n",
+doc_start = 0, 6, 12, doc_len = 3, 3, newlines = 0. The only trigram is "abc" (windows with a newline are left
+out): tri_key = 0x616263, tri_count = 1, tri_data = 02 (a bitmap over two documents: one byte; the gap form is
+as long, and at equal length the bitmap wins).
+
+FORMAT_VERSION guards the directory (its name ends in the version) and every file in it. History:
+    1  first layout
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+FORMAT_VERSION = 1
+
+MAGIC = b"EINSTSEG"
+PREAMBLE = struct.Struct("<8sIIQQII")  # the last field is the crc32 of the bytes before it
+PREAMBLE_BYTES = 64
+ALIGN = 64
+
+SEPARATOR = b"\n\0\n"
+LINE_BLOCK_BITS = 12  # one newline count for every 4096 bytes of content
+NO_ROW = 0xFFFFFFFF
+NO_BLOB = 0  # blob ids start at 1
+DOCS_MAX = 65_535
+
+ENCODINGS: tuple[str, ...] = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")  # append, never reorder
+
+# Section -> NumPy type of its array.
+SECTIONS: dict[str, str] = {
+    "content": "u1",
+    "newlines": "<u4",
+    "doc_start": "<u8",
+    "doc_len": "<u4",
+    "doc_blob": "<u4",
+    "digest": "u1",
+    "language": "u1",
+    "encoding": "u1",
+    "flags": "<u2",
+    "tri_key": "<u4",
+    "tri_off": "<u4",
+    "tri_count": "<u2",
+    "tri_data": "u1",
+    "term_hash": "<u8",
+    "term_off": "<u4",
+    "term_post": "<u4",
+    "term_codec": "u1",
+    "term_tf": "u1",
+    "term_data": "u1",
+    "name_data": "u1",
+    "name_off": "<u4",
+    "doc_def": "<u4",
+    "def_name": "<u4",
+    "def_kind": "u1",
+    "def_start": "<u4",
+    "def_end": "<u4",
+    "def_name_start": "<u4",
+    "def_line": "<u4",
+    "def_parent": "<i4",
+    "name_def_off": "<u4",
+    "name_def": "<u4",
+    "name_ref": "<u4",
+    "ref_doc": "<u2",
+    "ref_start": "<u4",
+    "ref_role": "u1",
+    "doc_chunk": "<u4",
+    "chunk_start": "<u4",
+    "chunk_end": "<u4",
+    "chunk_line": "<u4",
+    "chunk_def": "<i4",
+    "chunk_row": "<u4",
+    "chunk_words": "<u2",
+}
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a section stands, and its checksum."""
+
+    offset: int
+    nbytes: int
+    crc: int
+
+
+class Counts(msgspec.Struct, frozen=True, array_like=True):
+    """How much a segment holds."""
+
+    docs: int
+    chunks: int
+    defs: int
+    refs: int
+    names: int
+    trigrams: int
+    terms: int
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The end of a segment file."""
+
+    sections: dict[str, Place]
+    counts: Counts
+    languages: list[str]
+
+
+class SegmentInfo(msgspec.Struct, frozen=True):
+    """What the catalog knows of a segment without opening it."""
+
+    id: int
+    counts: Counts
+    content_bytes: int  # of all documents, separators not counted
+    file_bytes: int
+    section_bytes: dict[str, int]
+
+
+def segment_name(segment_id: int) -> str:
+    """Return the file name of a segment."""
+    return f"{segment_id:08x}.seg"

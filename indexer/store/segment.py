@@ -1,0 +1,311 @@
+"""An immutable segment, mapped and read in place.
+
+Every section of format.py is an attribute: a read-only NumPy array over the mapping, so opening costs the
+same for a kilobyte and a gigabyte, and all processes share one copy in memory. `open` checks the preamble,
+the table and the bounds; the sections themselves are checked by `verify` (fsck), for reading a gigabyte at
+every start would break the promise of two seconds.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import zlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from config.errors import StoreCorrupt
+from indexer.records import DIGEST_BYTES, I32, U8, U16, U32, U64
+from indexer.store import postings
+from indexer.store.format import (
+    ALIGN,
+    FORMAT_VERSION,
+    LINE_BLOCK_BITS,
+    MAGIC,
+    PREAMBLE,
+    PREAMBLE_BYTES,
+    SECTIONS,
+    SEPARATOR,
+    Place,
+    Table,
+)
+
+_NEWLINE = 10
+_table_decoder = msgspec.msgpack.Decoder(Table)
+
+
+class Segment:
+    """One open segment. Numbers of documents, chunks, definitions, names count within the segment."""
+
+    id: int
+    n_docs: int
+    n_chunks: int
+    n_defs: int
+    n_refs: int
+    n_names: int
+    languages: tuple[str, ...]
+    content: memoryview  # bytes of all documents with their separators
+
+    newlines: U32
+    doc_start: U64
+    doc_len: U32
+    doc_blob: U32
+    digest: U8  # [n_docs, 16]
+    language: U8  # index into languages
+    encoding: U8  # index into ENCODINGS
+    flags: U16
+    tri_key: U32
+    tri_off: U32
+    tri_count: U16
+    tri_data: U8
+    term_hash: U64
+    term_off: U32
+    term_post: U32
+    term_codec: U8
+    term_tf: U8
+    term_data: U8
+    name_data: U8
+    name_off: U32
+    doc_def: U32
+    def_name: U32
+    def_kind: U8
+    def_start: U32
+    def_end: U32
+    def_name_start: U32
+    def_line: U32
+    def_parent: I32
+    name_def_off: U32
+    name_def: U32
+    name_ref: U32
+    ref_doc: U16
+    ref_start: U32
+    ref_role: U8
+    doc_chunk: U32
+    chunk_start: U32
+    chunk_end: U32
+    chunk_line: U32
+    chunk_def: I32
+    chunk_row: U32
+    chunk_words: U16
+
+    def __init__(self, path: Path, segment_id: int, table: Table, mapping: mmap.mmap) -> None:
+        """Bind the sections to the mapping; use `open`."""
+        self.path = path
+        self.id = segment_id
+        self.table = table
+        counts = table.counts
+        self.n_docs, self.n_chunks = counts.docs, counts.chunks
+        self.n_defs, self.n_refs, self.n_names = counts.defs, counts.refs, counts.names
+        self.languages = tuple(table.languages)
+        self._mapping = mapping
+        for name, kind in SECTIONS.items():
+            setattr(self, name, _array(mapping, table.sections[name], kind))
+        self.digest = self.digest.reshape(-1, DIGEST_BYTES)
+        place = table.sections["content"]
+        self._content_at = place.offset
+        self.content = memoryview(mapping)[place.offset : place.offset + place.nbytes]
+        self._bytes = np.frombuffer(self.content, np.uint8)
+        place = table.sections["name_data"]
+        self.names = memoryview(mapping)[place.offset : place.offset + place.nbytes]
+
+    @classmethod
+    def open(cls, path: Path) -> Segment:
+        """Map a segment file. Raises FileNotFoundError, StoreCorrupt."""
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(fd).st_size
+            if size < PREAMBLE_BYTES:
+                raise StoreCorrupt(f"{path.name}: {size} bytes are less than a preamble")
+            mapping = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+        finally:
+            os.close(fd)
+        segment_id, table = _read_table(path, mapping, size)
+        return cls(path, segment_id, table, mapping)
+
+    # Contents and lines
+
+    def doc_bytes(self, ordinal: int) -> memoryview:
+        """Return the content of a document without copying it."""
+        start = int(self.doc_start[ordinal])
+        return self.content[start : start + int(self.doc_len[ordinal])]
+
+    def language_name(self, ordinal: int) -> str:
+        """Return the language of a document."""
+        return self.languages[int(self.language[ordinal])]
+
+    def line_of(self, ordinal: int, offset: int) -> int:
+        """Return the 1-based line of a byte offset in a document."""
+        start = int(self.doc_start[ordinal])
+        return self._newlines_before(start + offset) - self._newlines_before(start) + 1
+
+    def line_bounds(self, ordinal: int, offset: int) -> tuple[int, int]:
+        """Return the offsets [start, end) of the line around an offset, its line end not included."""
+        first = int(self.doc_start[ordinal]) + self._content_at
+        last = first + int(self.doc_len[ordinal])
+        at = first + offset
+        start = self._mapping.rfind(b"\n", first, at) + 1 or first
+        end = self._mapping.find(b"\n", at, last)
+        return start - first, (last if end < 0 else end) - first
+
+    def _newlines_before(self, position: int) -> int:
+        block = position >> LINE_BLOCK_BITS
+        part = self._bytes[block << LINE_BLOCK_BITS : position]
+        return int(self.newlines[block]) + int(np.count_nonzero(part == _NEWLINE))
+
+    # Trigrams and terms
+
+    def trigram_docs(self, key: int) -> U16:
+        """Return the sorted ordinals of the documents that contain a trigram."""
+        at = _find(self.tri_key, np.uint32(key))
+        if at < 0:
+            return np.empty(0, np.uint16)
+        start, end = int(self.tri_off[at]), int(self.tri_off[at + 1])
+        count = int(self.tri_count[at])
+        codec = int(postings.narrow_codec([count], [end - start], self.n_docs)[0])
+        return postings.decode(self.tri_data[start:end], count, codec, self.n_docs).astype(np.uint16)
+
+    def trigram_count(self, key: int) -> int:
+        """Return in how many documents a trigram occurs."""
+        at = _find(self.tri_key, np.uint32(key))
+        return int(self.tri_count[at]) if at >= 0 else 0
+
+    def term_postings(self, term_hash: int) -> tuple[U32, U8]:
+        """Return the sorted chunks that contain a term, and for each its counts (see format.py, term_tf)."""
+        at = _find(self.term_hash, np.uint64(term_hash))
+        if at < 0:
+            return np.empty(0, np.uint32), np.empty(0, np.uint8)
+        first, last = int(self.term_post[at]), int(self.term_post[at + 1])
+        data = self.term_data[self.term_off[at] : self.term_off[at + 1]]
+        chunks = postings.decode(data, last - first, int(self.term_codec[at]), self.n_chunks)
+        return chunks, self.term_tf[first:last]
+
+    def term_count(self, term_hash: int) -> int:
+        """Return in how many chunks a term occurs."""
+        at = _find(self.term_hash, np.uint64(term_hash))
+        return int(self.term_post[at + 1]) - int(self.term_post[at]) if at >= 0 else 0
+
+    # Names, definitions, references
+
+    def name(self, index: int) -> bytes:
+        """Return a name by its number."""
+        return bytes(self.names[int(self.name_off[index]) : int(self.name_off[index + 1]) - 1])
+
+    def names_exact(self, name: bytes) -> int:
+        """Return the number of a name, -1 if no definition or reference has it."""
+        at = self._first_not_below(name)
+        return at if at < self.n_names and self.name(at) == name else -1
+
+    def names_prefix(self, prefix: bytes) -> range:
+        """Return the numbers of the names that start with `prefix`."""
+        first = self._first_not_below(prefix)
+        low, high = first, self.n_names
+        while low < high:
+            middle = (low + high) // 2
+            if self.name(middle).startswith(prefix):
+                low = middle + 1
+            else:
+                high = middle
+        return range(first, low)
+
+    def _first_not_below(self, name: bytes) -> int:
+        low, high = 0, self.n_names
+        while low < high:
+            middle = (low + high) // 2
+            if self.name(middle) < name:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def defs_of_name(self, index: int) -> U32:
+        """Return the definitions that carry a name."""
+        return self.name_def[self.name_def_off[index] : self.name_def_off[index + 1]]
+
+    def refs_of_name(self, index: int) -> tuple[U16, U32, U8]:
+        """Return ordinals, offsets and roles of the references to a name, in order of (ordinal, offset)."""
+        part = slice(int(self.name_ref[index]), int(self.name_ref[index + 1]))
+        return self.ref_doc[part], self.ref_start[part], self.ref_role[part]
+
+    def doc_of_chunk(self, chunks: npt.ArrayLike) -> U32:
+        """Return the ordinal of each chunk's document."""
+        return _owner(self.doc_chunk, chunks)
+
+    def doc_of_def(self, defs: npt.ArrayLike) -> U32:
+        """Return the ordinal of each definition's document."""
+        return _owner(self.doc_def, defs)
+
+    # Care
+
+    def verify(self) -> list[str]:
+        """Return the sections whose checksum does not match."""
+        data = memoryview(self._mapping)
+        return [
+            name
+            for name, place in self.table.sections.items()
+            if zlib.crc32(data[place.offset : place.offset + place.nbytes]) != place.crc
+        ]
+
+    def close(self) -> None:
+        """Let go of the mapping; it ends with the last array that someone still holds."""
+        for name in SECTIONS:
+            delattr(self, name)
+        del self._bytes, self.names, self._mapping
+
+
+def _array(mapping: mmap.mmap, place: Place, kind: str) -> npt.NDArray[np.generic]:
+    dtype = np.dtype(kind)
+    return np.frombuffer(mapping, dtype, place.nbytes // dtype.itemsize, place.offset)
+
+
+def _find(keys: npt.NDArray[np.generic], key: np.generic) -> int:
+    at = int(np.searchsorted(keys, key))
+    return at if at < len(keys) and keys[at] == key else -1
+
+
+def _owner(bounds: U32, items: npt.ArrayLike) -> U32:
+    """Return i with bounds[i] <= item < bounds[i+1]."""
+    asked = np.asarray(items).astype(np.uint32, copy=False)
+    return (np.searchsorted(bounds, asked, side="right") - 1).astype(np.uint32)
+
+
+def _read_table(path: Path, mapping: mmap.mmap, size: int) -> tuple[int, Table]:
+    """Check preamble and table; return the id and the table."""
+    head = mapping[: PREAMBLE.size]
+    magic, version, segment_id, offset, length, table_crc, head_crc = PREAMBLE.unpack(head)
+    if magic != MAGIC or zlib.crc32(head[:-4]) != head_crc:
+        raise StoreCorrupt(f"{path.name}: the preamble is damaged")
+    if version != FORMAT_VERSION:
+        raise StoreCorrupt(f"{path.name}: format version {version} in an index of version {FORMAT_VERSION}")
+    data = mapping[offset : offset + length]
+    if offset + length != size or zlib.crc32(data) != table_crc:
+        raise StoreCorrupt(f"{path.name}: the table of sections is damaged or the file was cut off")
+    try:
+        table = _table_decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise StoreCorrupt(f"{path.name}: the table of sections cannot be read: {error}") from error
+    _check_places(path, table, offset)
+    return segment_id, table
+
+
+def _check_places(path: Path, table: Table, end: int) -> None:
+    for name, kind in SECTIONS.items():
+        place = table.sections.get(name)
+        if place is None:
+            raise StoreCorrupt(f"{path.name}: section {name} is missing")
+        if (
+            place.offset % ALIGN
+            or place.offset + place.nbytes > end
+            or place.nbytes % np.dtype(kind).itemsize
+        ):
+            raise StoreCorrupt(f"{path.name}: section {name} lies outside the file")
+    expected = table.sections["doc_len"].nbytes // 4
+    if expected != table.counts.docs:
+        raise StoreCorrupt(f"{path.name}: {expected} documents, {table.counts.docs} announced")
+
+
+def content_bytes(segment: Segment) -> int:
+    """Return the bytes of all documents, separators not counted."""
+    return len(segment.content) - len(SEPARATOR) * segment.n_docs

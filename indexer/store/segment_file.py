@@ -1,0 +1,167 @@
+"""One segment file being written: sections in any order, then the table, then the preamble.
+
+It knows the frame of the file (places, checksums, durability), not what the sections mean. Sections whose
+size is known are given their place at once and may be filled side by side; one section at a time may have
+an unknown size and stands at the end until it is closed. So a merge streams gigabytes through fixed memory.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from indexer.store import faults
+from indexer.store.disk import TEMPORARY, flush_directory, remove, translated
+from indexer.store.format import (
+    ALIGN,
+    FORMAT_VERSION,
+    LINE_BLOCK_BITS,
+    MAGIC,
+    PREAMBLE,
+    PREAMBLE_BYTES,
+    SECTIONS,
+    Counts,
+    Place,
+    SegmentInfo,
+    Table,
+)
+
+Array = npt.NDArray[np.generic]
+
+
+class Section:
+    """A section being filled from its start."""
+
+    def __init__(self, file: SegmentFile, name: str, offset: int, room: int | None) -> None:
+        """Start at `offset`; `room` is the exact size if it is known."""
+        self._file = file
+        self.name = name
+        self.offset = offset
+        self.room = room
+        self.nbytes = 0
+        self._crc = 0
+
+    def write(self, data: Array | bytes) -> None:
+        """Append an array, converted to the section's type, or bytes."""
+        if isinstance(data, bytes):
+            buffer = memoryview(data)
+        else:
+            buffer = np.ascontiguousarray(data, SECTIONS[self.name]).reshape(-1).view(np.uint8).data
+        self._file.write_at(self.offset + self.nbytes, buffer)
+        self._crc = zlib.crc32(buffer, self._crc)
+        self.nbytes += len(buffer)
+
+    def close(self) -> None:
+        """Enter the section into the table."""
+        assert self.room is None or self.room == self.nbytes, (self.name, self.room, self.nbytes)
+        self._file.closed(self, Place(self.offset, self.nbytes, self._crc))
+
+
+class SegmentFile:
+    """A context: leaving it without `finish` removes every trace, and a full disk becomes StoreFull."""
+
+    def __init__(self, path: Path, segment_id: int) -> None:
+        """Start writing under a temporary name beside `path`."""
+        self._path = path
+        self._id = segment_id
+        self._temporary = path.with_name(path.name + TEMPORARY)
+        self._fd = -1
+        self._end = PREAMBLE_BYTES
+        self._tail: Section | None = None
+        self._places: dict[str, Place] = {}
+
+    def __enter__(self) -> SegmentFile:
+        """Create the temporary file."""
+        try:
+            self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise translated(error, f"writing segment {self._path.name}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Remove the temporary file if it was not finished."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            remove(self._temporary)
+        if isinstance(error, OSError):
+            raise translated(error, f"writing segment {self._path.name}") from error
+
+    def put(self, name: str, data: Array | bytes) -> None:
+        """Write a whole section."""
+        section = self.section(name)
+        section.write(data)
+        section.close()
+
+    def section(self, name: str, items: int | None = None) -> Section:
+        """Open a section; with `items` its size is fixed and others may be open beside it."""
+        assert self._tail is None, (name, self._tail.name if self._tail else "")
+        self._end += -self._end % ALIGN
+        room = None if items is None else items * np.dtype(SECTIONS[name]).itemsize
+        section = Section(self, name, self._end, room)
+        if room is None:
+            self._tail = section
+        else:
+            self._end += room
+        return section
+
+    def closed(self, section: Section, place: Place) -> None:
+        """Enter a filled section; called by it."""
+        if section is self._tail:
+            self._tail = None
+            self._end = place.offset + place.nbytes
+        self._places[section.name] = place
+
+    def write_at(self, offset: int, data: memoryview) -> None:
+        """Write all of `data`."""
+        while data:
+            written = os.pwrite(self._fd, data, offset)
+            data, offset = data[written:], offset + written
+
+    def finish(self, counts: Counts, languages: list[str], content_bytes: int) -> SegmentInfo:
+        """Write table and preamble, flush, give the file its name."""
+        assert set(self._places) == set(SECTIONS), set(SECTIONS) ^ set(self._places)
+        table = msgspec.msgpack.encode(Table(self._places, counts, languages))
+        at = self._end + -self._end % ALIGN
+        head = PREAMBLE.pack(MAGIC, FORMAT_VERSION, self._id, at, len(table), zlib.crc32(table), 0)[:-4]
+        self.write_at(at, memoryview(table))
+        self.write_at(0, memoryview(head + zlib.crc32(head).to_bytes(4, "little")))
+        os.fsync(self._fd)
+        faults.point("segment-written")
+        self._temporary.replace(self._path)
+        os.close(self._fd)
+        self._fd = -1
+        flush_directory(self._path.parent)
+        sizes = {name: place.nbytes for name, place in self._places.items()}
+        return SegmentInfo(self._id, counts, content_bytes, at + len(table), sizes)
+
+
+class Newlines:
+    """Counts newlines of a content section as it streams by."""
+
+    def __init__(self, total: int) -> None:
+        """Prepare for `total` bytes."""
+        self._blocks = np.zeros((total >> LINE_BLOCK_BITS) + 1, np.uint32)
+        self._position = 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        raw = np.frombuffer(data, np.uint8)
+        first = self._position >> LINE_BLOCK_BITS
+        blocks = (np.flatnonzero(raw == 10) + self._position >> LINE_BLOCK_BITS) - first
+        counts = np.bincount(blocks) if len(blocks) else np.zeros(0, np.int64)
+        self._blocks[first : first + len(counts)] += counts.astype(np.uint32)
+        self._position += len(raw)
+
+    def table(self) -> Array:
+        """Return the newlines before every block."""
+        before = np.cumsum(self._blocks, dtype=np.uint32) - self._blocks
+        return before.astype(np.uint32)

@@ -1,0 +1,321 @@
+"""Prepared files -> one segment file.
+
+All postings of a batch are sorted at once as packed 64-bit numbers; no Python loop runs over postings,
+chunks, definitions or references. The only loops are over files, over distinct names of a file (a
+dictionary gives each a number) and over blocks that bound memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from indexer.records import I64, U8, U32, U64, PreparedFile
+from indexer.store import postings
+from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, SEPARATOR, Counts, SegmentInfo
+from indexer.store.segment_file import Array, Newlines, Section, SegmentFile
+
+Doc = tuple[int, PreparedFile, U32]  # blob id, content, pool row of each chunk (NO_ROW: none)
+
+POSTINGS_BLOCK = 1 << 22  # postings encoded at a time: about 200 MB of working memory
+_CONTENT_BLOCK = 1 << 23
+_HASH_BITS = 40  # of a term's hash; the other 24 number the posting
+
+
+def write_segment(path: Path, segment_id: int, docs: Sequence[Doc]) -> SegmentInfo:
+    """Write the documents in order. Raises StoreFull and leaves nothing behind if there is no room."""
+    assert 0 < len(docs) <= DOCS_MAX, len(docs)
+    files = [prepared for _, prepared, _ in docs]
+    languages = sorted({file.source.language for file in files})
+    with SegmentFile(path, segment_id) as out:
+        content_bytes = _write_docs(out, docs, languages)
+        trigrams = _write_trigrams(out, files)
+        chunk_base = _bases([len(file.parsed.chunks) for file in files])
+        terms = _write_terms(out, files, chunk_base)
+        names = _write_symbols(out, files)
+        _write_chunks(out, docs, chunk_base)
+        n_defs = sum(len(file.parsed.symbols) for file in files)
+        n_refs = sum(len(file.parsed.references) for file in files)
+        counts = Counts(len(docs), int(chunk_base[-1]), n_defs, n_refs, names, trigrams, terms)
+        return out.finish(counts, languages, content_bytes)
+
+
+class ListWriter:
+    """Writes posting lists in ascending order of keys, block by block; the small tables stay in memory."""
+
+    def __init__(self, data: Section, domain: int) -> None:
+        """Append encoded lists to `data`."""
+        self._data = data
+        self._domain = domain
+        self._keys: list[Array] = []
+        self._counts: list[I64] = []
+        self._lengths: list[I64] = []
+        self._codecs: list[U8] = []
+
+    def add(self, keys: Array, counts: I64, values: U32) -> None:
+        """Encode the lists of some keys; all keys are above the ones before."""
+        lists = postings.encode(values, counts, self._domain)
+        self._data.write(lists.data)
+        self._keys.append(keys)
+        self._counts.append(counts)
+        self._lengths.append(lists.length)
+        self._codecs.append(lists.codec)
+
+    def finish(self) -> tuple[Array, I64, I64, U8]:
+        """Close the data; return keys, counts, offsets (one more than keys), codecs."""
+        self._data.close()
+        if not self._keys:
+            empty = np.empty(0, np.int64)
+            return empty, empty, np.zeros(1, np.int64), np.empty(0, np.uint8)
+        offsets = _bases(np.concatenate(self._lengths))
+        assert offsets[-1] < 1 << 32, int(offsets[-1])
+        return np.concatenate(self._keys), np.concatenate(self._counts), offsets, np.concatenate(self._codecs)
+
+
+def put_trigrams(out: SegmentFile, fill: Callable[[ListWriter], None], n_docs: int) -> int:
+    """Write the trigram sections; `fill` adds the lists. Returns the number of trigrams."""
+    lists = ListWriter(out.section("tri_data"), n_docs)
+    fill(lists)
+    keys, counts, offsets, _ = lists.finish()
+    out.put("tri_key", keys)
+    out.put("tri_count", counts)
+    out.put("tri_off", offsets)
+    return len(keys)
+
+
+def put_terms(
+    out: SegmentFile, fill: Callable[[ListWriter, Section], None], n_chunks: int, n_postings: int
+) -> int:
+    """Write the term sections; `fill` adds the lists and, in the same order, the counts of each posting."""
+    counted = out.section("term_tf", n_postings)
+    lists = ListWriter(out.section("term_data"), n_chunks)
+    fill(lists, counted)
+    counted.close()
+    keys, counts, offsets, codecs = lists.finish()
+    out.put("term_hash", keys)
+    out.put("term_post", _bases(counts))
+    out.put("term_off", offsets)
+    out.put("term_codec", codecs)
+    return len(keys)
+
+
+def _bases(counts: Sequence[int] | Array) -> I64:
+    """Return the running sum with a zero in front."""
+    bases = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=bases[1:])
+    return bases
+
+
+def _joined(parts: list[Array], dtype: str) -> Array:
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _write_docs(out: SegmentFile, docs: Sequence[Doc], languages: list[str]) -> int:
+    sources = [prepared.source for _, prepared, _ in docs]
+    lengths = np.array([len(source.content) for source in sources], np.int64)
+    starts = _bases(lengths + len(SEPARATOR))
+    section, newlines = out.section("content", int(starts[-1])), Newlines(int(starts[-1]))
+    for block in _blocks([source.content for source in sources]):
+        section.write(block)
+        newlines.feed(block)
+    section.close()
+    language = {name: i for i, name in enumerate(languages)}
+    out.put("newlines", newlines.table())
+    out.put("doc_start", starts)
+    out.put("doc_len", lengths)
+    out.put("doc_blob", np.array([blob for blob, _, _ in docs], np.uint32))
+    out.put("digest", b"".join(source.digest for source in sources))
+    out.put("language", np.array([language[source.language] for source in sources], np.uint8))
+    out.put("encoding", np.array([ENCODINGS.index(source.encoding) for source in sources], np.uint8))
+    out.put("flags", np.array([source.flags for source in sources], np.uint16))
+    return int(lengths.sum())
+
+
+def _blocks(contents: list[bytes]) -> Iterator[bytes]:
+    """Join contents and separators into blocks of a few megabytes."""
+    parts: list[bytes] = []
+    size = 0
+    for content in contents:
+        parts += (content, SEPARATOR)
+        size += len(content)
+        if size >= _CONTENT_BLOCK:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join(parts)
+
+
+def _write_trigrams(out: SegmentFile, files: list[PreparedFile]) -> int:
+    packed = np.empty(sum(len(file.trigrams) for file in files), np.uint64)
+    at = 0
+    for ordinal, file in enumerate(files):
+        part = packed[at : at + len(file.trigrams)]
+        part[:] = file.trigrams
+        part <<= np.uint64(16)
+        part |= np.uint64(ordinal)
+        at += len(part)
+    packed.sort()
+
+    def fill(lists: ListWriter) -> None:
+        keys = (packed >> np.uint64(16)).astype(np.uint32)
+        for first, last, counts in _list_blocks(keys):
+            starts = np.cumsum(counts) - counts
+            values = (packed[first:last] & np.uint64(0xFFFF)).astype(np.uint32)
+            lists.add(keys[first:last][starts], counts, values)
+
+    return put_trigrams(out, fill, len(files))
+
+
+def _list_blocks(keys: Array) -> Iterator[tuple[int, int, I64]]:
+    """Cut sorted keys into blocks of whole lists: [first, last) and the length of each list."""
+    if not len(keys):
+        return
+    starts = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]))
+    counts = np.diff(starts)
+    cuts = np.searchsorted(starts, np.arange(POSTINGS_BLOCK, len(keys), POSTINGS_BLOCK), side="left")
+    bounds = np.unique(np.concatenate(([0], cuts, [len(counts)])))
+    for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        yield int(starts[low]), int(starts[high]), counts[low:high]
+
+
+def _write_terms(out: SegmentFile, files: list[PreparedFile], chunk_base: I64) -> int:
+    tables = [file.terms for file in files]
+    hashes: U64 = np.concatenate([table.hash for table in tables])
+    chunks: U32 = np.concatenate(
+        [table.chunk + np.uint32(base) for table, base in zip(tables, chunk_base[:-1], strict=True)]
+    )
+    tf: U8 = np.concatenate([table.body | table.name << np.uint8(4) for table in tables])
+    order = _stable_order(hashes)
+
+    def fill(lists: ListWriter, counted: Section) -> None:
+        keys = hashes[order]
+        for first, last, counts in _list_blocks(keys):
+            starts = np.cumsum(counts) - counts
+            lists.add(keys[first:last][starts], counts, chunks[order[first:last]])
+            counted.write(tf[order[first:last]])
+
+    return put_terms(out, fill, int(chunk_base[-1]), len(hashes))
+
+
+def _stable_order(hashes: U64) -> I64:
+    """Return the order that sorts the hashes and keeps equal ones in place.
+
+    The high bits of the hash and the position are sorted as one number, which is ten times faster than a
+    stable argsort; two hashes that agree in the high bits (rare) are put right afterwards.
+    """
+    position_bits = 64 - _HASH_BITS
+    if len(hashes) >> position_bits:
+        return np.argsort(hashes, kind="stable")
+    packed = hashes >> np.uint64(position_bits) << np.uint64(position_bits)
+    packed |= np.arange(len(hashes), dtype=np.uint64)
+    packed.sort()
+    order = (packed & np.uint64((1 << position_bits) - 1)).astype(np.int64)
+    ordered = hashes[order]
+    if bool((ordered[1:] < ordered[:-1]).any()):
+        order = order[np.argsort(ordered, kind="stable")]
+    return order
+
+
+def _write_symbols(out: SegmentFile, files: list[PreparedFile]) -> int:
+    numbers: defaultdict[bytes, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    defs: list[Array] = []
+    refs: list[Array] = []
+    for file in files:
+        symbols, references = file.parsed.symbols, file.parsed.references
+        defs.append(_numbered(numbers, symbols.name))
+        refs.append(_numbered(numbers, references.names)[references.name])
+    def_number, ref_number = np.concatenate(defs), np.concatenate(refs)
+    used = np.zeros(len(numbers), np.bool_)
+    used[def_number] = True
+    used[ref_number] = True
+    names = sorted(name for name, number in numbers.items() if used[number])
+    rank = np.zeros(len(numbers), np.uint32)
+    rank[np.fromiter(map(numbers.__getitem__, names), np.int64, len(names))] = np.arange(len(names))
+    put_names(out, names)
+    _write_defs(out, files, rank[def_number], len(names))
+    _write_refs(out, files, rank[ref_number], len(names))
+    return len(names)
+
+
+def _numbered(numbers: defaultdict[bytes, int], names: list[bytes]) -> Array:
+    # A name is a line of name_data; no language has newlines in names, but a selector or a heading may.
+    if b"\n" in b"".join(names):
+        names = [name.replace(b"\n", b" ") for name in names]
+    return np.fromiter(map(numbers.__getitem__, names), np.int64, len(names))
+
+
+def put_names(out: SegmentFile, names: list[bytes]) -> None:
+    """Write the sorted distinct names."""
+    lengths = np.fromiter(map(len, names), np.int64, len(names))
+    out.put("name_data", b"\n" + b"".join(name + b"\n" for name in names))
+    out.put("name_off", _bases(lengths + 1) + 1)
+
+
+def _write_defs(out: SegmentFile, files: list[PreparedFile], names: Array, n_names: int) -> None:
+    tables = [file.parsed.symbols for file in files]
+    bases = _bases([len(table) for table in tables])
+    parents = [
+        np.where(table.parent < 0, -1, table.parent + np.int64(base))
+        for table, base in zip(tables, bases[:-1], strict=True)
+    ]
+    out.put("doc_def", bases)
+    out.put("def_kind", np.concatenate([table.kind for table in tables]))
+    out.put("def_start", np.concatenate([table.start for table in tables]))
+    out.put("def_end", np.concatenate([table.end for table in tables]))
+    out.put("def_name_start", np.concatenate([table.name_start for table in tables]))
+    out.put("def_line", np.concatenate([table.line for table in tables]))
+    out.put("def_parent", np.concatenate(parents))
+    put_def_names(out, names, n_names)
+
+
+def put_def_names(out: SegmentFile, names: Array, n_names: int) -> None:
+    """Write the name of every definition and the definitions of every name."""
+    out.put("def_name", names)
+    out.put("name_def", by_name(names))
+    out.put("name_def_off", _bases(np.bincount(names.astype(np.int64), minlength=n_names)))
+
+
+def by_name(names: Array) -> I64:
+    """Return the order that sorts by name and keeps equal names in place."""
+    packed = names.astype(np.uint64) << np.uint64(32) | np.arange(len(names), dtype=np.uint64)
+    packed.sort()
+    order: I64 = (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return order
+
+
+def _write_refs(out: SegmentFile, files: list[PreparedFile], names: Array, n_names: int) -> None:
+    tables = [file.parsed.references for file in files]
+    order = by_name(names)
+    docs = np.repeat(np.arange(len(tables), dtype=np.uint16), [len(table) for table in tables])
+    out.put("name_ref", _bases(np.bincount(names.astype(np.int64), minlength=n_names)))
+    out.put("ref_doc", docs[order])
+    out.put("ref_start", np.concatenate([table.start for table in tables])[order])
+    out.put("ref_role", np.concatenate([table.role for table in tables])[order])
+
+
+def _write_chunks(out: SegmentFile, docs: Sequence[Doc], chunk_base: I64) -> None:
+    tables = [prepared.parsed.chunks for _, prepared, _ in docs]
+    def_base = _bases([len(prepared.parsed.symbols) for _, prepared, _ in docs])
+    symbols = [
+        np.where(table.symbol < 0, -1, table.symbol + np.int64(base))
+        for table, base in zip(tables, def_base[:-1], strict=True)
+    ]
+    words = np.concatenate([prepared.terms.length for _, prepared, _ in docs])
+    rows = [_rows(rows, len(table)) for (_, _, rows), table in zip(docs, tables, strict=True)]
+    out.put("doc_chunk", chunk_base)
+    out.put("chunk_start", np.concatenate([table.start for table in tables]))
+    out.put("chunk_end", np.concatenate([table.end for table in tables]))
+    out.put("chunk_line", np.concatenate([table.line for table in tables]))
+    out.put("chunk_def", np.concatenate(symbols))
+    out.put("chunk_row", np.concatenate(rows))
+    out.put("chunk_words", np.minimum(words, 65_535))
+
+
+def _rows(rows: U32, n_chunks: int) -> U32:
+    if not len(rows):
+        return np.full(n_chunks, NO_ROW, np.uint32)
+    assert len(rows) == n_chunks, (len(rows), n_chunks)
+    return rows

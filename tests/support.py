@@ -1,0 +1,135 @@
+"""Small prepared files, segments and indexes for tests, made from texts without the parser.
+
+Definitions are what follows `def`, `class` or `struct`; references are names before "(". Chunks are runs of
+four lines. Vectors are unit length and depend only on the chunk's text.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from indexer import words
+from indexer.records import (
+    DIGEST_BYTES,
+    F16,
+    KIND_ID,
+    ROLE_ID,
+    ChunkTable,
+    Parsed,
+    PreparedFile,
+    ReferenceTable,
+    SourceFile,
+    SymbolTable,
+)
+from indexer.store.segment import Segment
+from indexer.store.segment_writer import write_segment
+from indexer.trigram import trigrams
+
+DIM = 8
+LINES_A_CHUNK = 4
+
+_DEFINITION = re.compile(rb"^([ \t]*)(def|class|struct)[ \t]+([A-Za-z_]\w*)[^\n]*", re.MULTILINE)
+_CALL = re.compile(rb"([A-Za-z_]\w*)\(")
+_KINDS = {b"def": "function", b"class": "class", b"struct": "struct"}
+_vocabulary = words.Vocabulary()
+
+
+def digest_of(content: bytes) -> bytes:
+    """The digest of a file's bytes."""
+    return blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+def prepared(text: str | bytes, language: str = "python", dim: int = DIM) -> PreparedFile:
+    """Everything the index keeps of one file."""
+    content = text.encode() if isinstance(text, str) else text
+    symbols = _symbols(content)
+    chunks = _chunks(content, symbols)
+    bag = words.bag(content, chunks, symbols, _vocabulary)
+    return PreparedFile(
+        source=SourceFile(digest_of(content), content, language, "utf-8", 0),
+        trigrams=trigrams(content),
+        parsed=Parsed(symbols, _references(content, symbols), chunks),
+        terms=words.term_table(bag, _vocabulary),
+        vectors=_vectors(content, chunks, dim),
+    )
+
+
+def small_segment(
+    path: Path, texts: list[str | bytes], language: str = "python", segment_id: int = 1
+) -> Segment:
+    """Write and open a segment; blob i + 1 is texts[i]; its chunks take the next pool rows."""
+    docs, row = [], 0
+    for i, text in enumerate(texts):
+        file = prepared(text, language)
+        n_chunks = len(file.parsed.chunks)
+        docs.append((i + 1, file, np.arange(row, row + n_chunks, dtype=np.uint32)))
+        row += n_chunks
+    write_segment(path, segment_id, docs)
+    return Segment.open(path)
+
+
+def _line_at(content: bytes, offset: int) -> int:
+    return content.count(b"\n", 0, offset) + 1
+
+
+def _symbols(content: bytes) -> SymbolTable:
+    """Definitions by regular expression; a deeper one below a shallower one is its child."""
+    found = list(_DEFINITION.finditer(content))
+    parents: list[int] = []
+    open_defs: list[tuple[int, int]] = []
+    for i, match in enumerate(found):
+        depth = len(match[1])
+        open_defs = [(d, j) for d, j in open_defs if d < depth]
+        parents.append(open_defs[-1][1] if open_defs else -1)
+        open_defs.append((depth, i))
+    return SymbolTable(
+        name=[match[3] for match in found],
+        kind=np.array([KIND_ID[_KINDS[match[2]]] for match in found], np.uint8),
+        start=np.array([match.start(2) for match in found], np.uint32),
+        end=np.array([match.end() for match in found], np.uint32),
+        name_start=np.array([match.start(3) for match in found], np.uint32),
+        line=np.array([_line_at(content, match.start(3)) for match in found], np.uint32),
+        parent=np.array(parents, np.int32),
+    )
+
+
+def _references(content: bytes, symbols: SymbolTable) -> ReferenceTable:
+    defined = set(symbols.name_start.tolist())
+    found = [match for match in _CALL.finditer(content) if match.start() not in defined]
+    names = list(dict.fromkeys(match[1] for match in found))
+    return ReferenceTable(
+        names=names,
+        name=np.array([names.index(match[1]) for match in found], np.uint32),
+        start=np.array([match.start() for match in found], np.uint32),
+        role=np.full(len(found), ROLE_ID["call"], np.uint8),
+    )
+
+
+def _chunks(content: bytes, symbols: SymbolTable) -> ChunkTable:
+    lines = (
+        content.splitlines(keepends=True)
+        if b"\r" not in content
+        else re.findall(rb"[^\n]*\n|[^\n]+", content)
+    )
+    starts = np.concatenate(([0], np.cumsum([len(line) for line in lines]))).astype(np.uint32)
+    first = starts[:-1:LINES_A_CHUNK]
+    symbol = [int(np.searchsorted(symbols.start, start, "right")) - 1 for start in first]
+    return ChunkTable(
+        start=first,
+        end=np.append(first[1:], starts[-1]).astype(np.uint32)[: len(first)],
+        line=np.arange(len(first), dtype=np.uint32) * LINES_A_CHUNK + 1,
+        symbol=np.array(symbol, np.int32),
+    )
+
+
+def _vectors(content: bytes, chunks: ChunkTable, dim: int) -> F16:
+    rows = np.zeros((len(chunks), dim), np.float32)
+    for i, (start, end) in enumerate(zip(chunks.start.tolist(), chunks.end.tolist(), strict=True)):
+        rows[i] = np.random.default_rng(zlib.crc32(content[start:end])).normal(size=dim)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(length == 0, 1, length)).astype(np.float16)
