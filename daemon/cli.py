@@ -1,0 +1,275 @@
+"""The `search` command: read the flags, ask, print. Nothing else: the daemon does the work.
+
+Exit status: 0 something was found, 1 nothing was found, 2 an error. From start to exit with a warm daemon it
+has 40 ms, a third of which is the interpreter's own start, so flags are read by hand (argparse alone is
+10 ms) and a module is imported here only if every call needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from config.errors import DeadlineExceeded, EinsteinError, NoSuchRoot, UsageError
+from daemon import client, render, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+FOUND, NOTHING, FAILED = 0, 1, 2
+INTERRUPTED = 130  # what a shell reports for a command ended by SIGINT
+
+# On first use we wait this long for the index; a large tree then answers from what there is.
+FIRST_INDEX_MS = 3_000
+CLIENT_SLACK_S = 5.0  # beyond the deadline of the request, before the daemon is taken for hung
+
+USAGE = "usage: search [OPTION]... QUERY [PATH]..."
+
+HELP = f"""{USAGE}
+
+Search the indexed source tree that contains PATH, or the current directory. The daemon is
+started if it is not running, and a tree that is not indexed yet is added.
+
+  -n, --limit N       at most N answers
+  -m, --mode MODE     {", ".join(wire.MODES)}
+  -t, --type LANG     only files of this language; may be repeated
+  -g, --glob GLOB     only paths that match; !GLOB excludes; may be repeated
+  -C, --context N     N lines around each answer
+      --wait          wait until everything saved before is indexed
+      --deadline MS   milliseconds after which the answer comes back incomplete
+      --explain       print the plan, every step and every ranking signal
+      --json          JSON Lines: one object per answer, then a summary
+      --color WHEN    auto, always, never; NO_COLOR is honoured
+  -h, --help          this text
+  -V, --version       the version
+
+Query: words, "phrases", /regular expressions/, OR, NOT, ( ), and filters such as lang:py path:src/
+file:test_ sym:Name def:Name ref:Name ~"what it means" similar:file:line; see docs/QUERY.md.
+A query that begins with - goes after --.
+
+Exit status: 0 found, 1 nothing found, 2 error.
+"""
+
+# Flag -> (name, kind): "flag" takes no value, "list" may be repeated.
+_FLAGS: dict[str, tuple[str, str]] = {
+    "-n": ("limit", "int"),
+    "--limit": ("limit", "int"),
+    "-m": ("mode", "str"),
+    "--mode": ("mode", "str"),
+    "-t": ("types", "list"),
+    "--type": ("types", "list"),
+    "-g": ("globs", "list"),
+    "--glob": ("globs", "list"),
+    "-C": ("context", "int"),
+    "--context": ("context", "int"),
+    "--deadline": ("deadline_ms", "int"),
+    "--wait": ("wait", "flag"),
+    "--explain": ("explain", "flag"),
+    "--json": ("json", "flag"),
+    "--color": ("color", "str"),
+    "--colour": ("color", "str"),
+    "-h": ("help", "flag"),
+    "--help": ("help", "flag"),
+    "-V": ("version", "flag"),
+    "--version": ("version", "flag"),
+}
+_BOUNDS = {
+    "limit": (1, wire.LIMIT_MAX),
+    "context": (0, wire.CONTEXT_MAX),
+    "deadline_ms": (1, wire.DEADLINE_MS_MAX),
+}
+_CHOICES = {"mode": wire.MODES, "color": ("auto", "always", "never")}
+_SENT = ("mode", "limit", "types", "globs", "context", "explain", "deadline_ms", "wait")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    query, style = "", render.Style(color=_color("auto", 2))
+    try:
+        options, words = parse(arguments)
+        if "help" in options:
+            return _print(HELP, FOUND)
+        if "version" in options:
+            return _print(f"search {_version()}\n", FOUND)
+        if not words:
+            raise UsageError(f"no query given\n{USAGE}")
+        query = words[0]
+        result = search(query, [_absolute(path) for path in words[1:] or ["."]], options)
+        style = render.Style(_color(options.get("color", "auto"), 1), os.getcwd(), "explain" in options)  # noqa: PTH109
+        text = render.json_lines(result) if "json" in options else render.answer(result, style)
+        return _print(text, FOUND if result["hits"] else NOTHING)
+    except EinsteinError as error:
+        style.color = _color("auto", 2)
+        _write(2, render.failure(error, query, style))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def parse(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Options and words of a command line; flags may stand anywhere, "--" ends them. Raises UsageError."""
+    options: dict[str, Any] = {}
+    words: list[str] = []
+    todo = list(arguments)
+    while todo:
+        argument = todo.pop(0)
+        if argument == "--":
+            words += todo
+            break
+        if argument == "-" or not argument.startswith("-"):
+            words.append(argument)
+            continue
+        flag, value = _split(argument)
+        name, kind = _known(flag)
+        if kind == "flag":
+            if value is not None and argument.startswith("--"):
+                raise UsageError(f"{flag} takes no value")
+            options[name] = True
+            if value is not None:  # -Vh: several short flags in one
+                todo.insert(0, "-" + value)
+            continue
+        if value is None:
+            if not todo:
+                raise UsageError(f"{flag} needs a value")
+            value = todo.pop(0)
+        if kind == "list":
+            options.setdefault(name, []).append(value)
+        else:
+            options[name] = _value(flag, name, kind, value)
+    return options, words
+
+
+def search(query: str, places: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Ask about every place; several answers are merged by score.
+
+    places  absolute paths of directories or files
+    Every hit carries the "root" it belongs to.
+    """
+    params = {name: options[name] for name in _SENT if name in options}
+    answers = [_ask(params | {"query": query, "path": place}) for place in dict.fromkeys(places)]
+    for answer in answers:
+        for hit in answer["hits"]:
+            hit["root"] = answer.get("root", "")
+    return answers[0] if len(answers) == 1 else _merged(answers, options.get("limit"))
+
+
+def _ask(params: dict[str, Any]) -> dict[str, Any]:
+    """One search; the tree is added if it is not indexed yet."""
+    deadline_ms = params.get("deadline_ms")
+    timeout = client.CALL_TIMEOUT_S if deadline_ms is None else deadline_ms / 1000 + CLIENT_SLACK_S
+    try:
+        return client.ask("search", params, timeout=timeout)
+    except NoSuchRoot:
+        root = root_of(params["path"])
+    try:  # noqa: SIM105  contextlib is 3 ms
+        client.ask("add", {"path": root, "wait": True, "deadline_ms": FIRST_INDEX_MS})
+    except DeadlineExceeded:
+        pass  # a large tree; the answer says how far its index is
+    return client.ask("search", params, timeout=timeout)
+
+
+def root_of(place: str) -> str:
+    """The directory to index for a place that no root contains: its repository, else the directory itself.
+
+    Raises UsageError where that would be the home directory or a whole disk: nobody means that by a search.
+    """
+    directory = place if os.path.isdir(place) else os.path.dirname(place)  # noqa: PTH112, PTH120
+    home = os.path.expanduser("~")  # noqa: PTH111
+    at = directory
+    while at not in ("/", home):  # a repository of dot files does not make the whole home a tree
+        if os.path.exists(at + "/.git"):  # noqa: PTH110
+            return at
+        at = os.path.dirname(at)  # noqa: PTH120
+    if os.path.realpath(directory) == os.path.realpath(home) or os.path.ismount(directory):
+        mend = f"`searchd add {directory}` does it"
+        raise UsageError(f"{directory} is not indexed, and too much to index by accident; {mend}")
+    return directory
+
+
+def _merged(answers: list[dict[str, Any]], limit: int | None) -> dict[str, Any]:
+    """One answer out of several: best hits first, the worst of what they say about trust."""
+    hits = sorted((hit for answer in answers for hit in answer["hits"]), key=lambda hit: -hit["score"])
+    limit = max(len(answer["hits"]) for answer in answers) if limit is None else limit
+    return {
+        "hits": hits[:limit],
+        "generation": max(answer["generation"] for answer in answers),
+        "fresh": all(answer["fresh"] for answer in answers),
+        "incomplete": "; ".join(dict.fromkeys(a["incomplete"] for a in answers if a["incomplete"])),
+        "warnings": list(dict.fromkeys(warning for answer in answers for warning in answer["warnings"])),
+        "files_searched": sum(answer["files_searched"] for answer in answers),
+        "ms": sum(answer["ms"] for answer in answers),
+        "explain": answers[0].get("explain"),
+        "root": "",
+    }
+
+
+def _split(argument: str) -> tuple[str, str | None]:
+    """ "--limit=5" and "-n5" into flag and value."""
+    if argument.startswith("--"):
+        flag, equals, value = argument.partition("=")
+        return flag, value if equals else None
+    return argument[:2], argument[2:] or None
+
+
+def _known(flag: str) -> tuple[str, str]:
+    if flag in _FLAGS:
+        return _FLAGS[flag]
+    import difflib
+
+    near = difflib.get_close_matches(flag, _FLAGS, n=1)
+    hint = f"did you mean {near[0]}?" if near else "a query that begins with - goes after --"
+    raise UsageError(f"unknown option {flag}; {hint}")
+
+
+def _value(flag: str, name: str, kind: str, value: str) -> str | int:
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise UsageError(f"{flag} {value}: choose one of {', '.join(_CHOICES[name])}")
+    if kind != "int":
+        return value
+    low, high = _BOUNDS[name]
+    if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
+        raise UsageError(f"{flag} {value}: a number from {low} to {high} is needed")
+    return int(value)
+
+
+def _absolute(path: str) -> str:
+    absolute = os.path.abspath(path)  # noqa: PTH100
+    if not os.path.exists(absolute):  # noqa: PTH110
+        raise UsageError(f"no such file or directory: {path}; a query of several words needs quotes")
+    return absolute
+
+
+def _color(when: str, fd: int) -> bool:
+    """Whether to colour what goes to `fd`: NO_COLOR (no-color.org) counts unless --color says otherwise."""
+    if when != "auto":
+        return when == "always"
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and os.isatty(fd)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    return metadata.version("einstein-search")
+
+
+def _print(text: str, status: int) -> int:
+    """Print to standard output; a reader that left early (`| head`) is not an error."""
+    try:  # noqa: SIM105
+        _write(1, text)
+    except BrokenPipeError:
+        pass
+    return status
+
+
+def _write(fd: int, text: str) -> None:
+    """Write all of `text` as UTF-8; straight to the descriptor, so no buffer is left to flush at exit."""
+    data = memoryview(text.encode("utf-8", "backslashreplace"))
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
