@@ -39,7 +39,7 @@ class Section:
     """A section being filled from its start."""
 
     def __init__(self, file: SegmentFile, name: str, offset: int, room: int | None) -> None:
-        """Start at `offset`; `room` is the exact size if it is known."""
+        """Start at `offset`; `room` is the largest size if it is known."""
         self._file = file
         self.name = name
         self.offset = offset
@@ -47,9 +47,9 @@ class Section:
         self.nbytes = 0
         self._crc = 0
 
-    def write(self, data: Array | bytes) -> None:
+    def write(self, data: Array | bytes | memoryview) -> None:
         """Append an array, converted to the section's type, or bytes."""
-        if isinstance(data, bytes):
+        if isinstance(data, bytes | memoryview):
             buffer = memoryview(data)
         else:
             buffer = np.ascontiguousarray(data, SECTIONS[self.name]).reshape(-1).view(np.uint8).data
@@ -58,8 +58,8 @@ class Section:
         self.nbytes += len(buffer)
 
     def close(self) -> None:
-        """Enter the section into the table."""
-        assert self.room is None or self.room == self.nbytes, (self.name, self.room, self.nbytes)
+        """Enter the section into the table; room that was not needed stays a hole in the file."""
+        assert self.room is None or self.nbytes <= self.room, (self.name, self.nbytes, self.room)
         self._file.closed(self, Place(self.offset, self.nbytes, self._crc))
 
 
@@ -102,7 +102,7 @@ class SegmentFile:
         section.close()
 
     def section(self, name: str, items: int | None = None) -> Section:
-        """Open a section; with `items` its size is fixed and others may be open beside it."""
+        """Open a section; with `items`, the most it will hold, others may be open beside it."""
         assert self._tail is None, (name, self._tail.name if self._tail else "")
         self._end += -self._end % ALIGN
         room = None if items is None else items * np.dtype(SECTIONS[name]).itemsize

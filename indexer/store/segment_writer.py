@@ -33,7 +33,7 @@ def write_segment(path: Path, segment_id: int, docs: Sequence[Doc]) -> SegmentIn
     with SegmentFile(path, segment_id) as out:
         content_bytes = _write_docs(out, docs, languages)
         trigrams = _write_trigrams(out, files)
-        chunk_base = _bases([len(file.parsed.chunks) for file in files])
+        chunk_base = bases([len(file.parsed.chunks) for file in files])
         terms = _write_terms(out, files, chunk_base)
         names = _write_symbols(out, files)
         _write_chunks(out, docs, chunk_base)
@@ -70,7 +70,7 @@ class ListWriter:
         if not self._keys:
             empty = np.empty(0, np.int64)
             return empty, empty, np.zeros(1, np.int64), np.empty(0, np.uint8)
-        offsets = _bases(np.concatenate(self._lengths))
+        offsets = bases(np.concatenate(self._lengths))
         assert offsets[-1] < 1 << 32, int(offsets[-1])
         return np.concatenate(self._keys), np.concatenate(self._counts), offsets, np.concatenate(self._codecs)
 
@@ -96,13 +96,13 @@ def put_terms(
     counted.close()
     keys, counts, offsets, codecs = lists.finish()
     out.put("term_hash", keys)
-    out.put("term_post", _bases(counts))
+    out.put("term_post", bases(counts))
     out.put("term_off", offsets)
     out.put("term_codec", codecs)
     return len(keys)
 
 
-def _bases(counts: Sequence[int] | Array) -> I64:
+def bases(counts: Sequence[int] | Array) -> I64:
     """Return the running sum with a zero in front."""
     bases = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=bases[1:])
@@ -116,7 +116,7 @@ def _joined(parts: list[Array], dtype: str) -> Array:
 def _write_docs(out: SegmentFile, docs: Sequence[Doc], languages: list[str]) -> int:
     sources = [prepared.source for _, prepared, _ in docs]
     lengths = np.array([len(source.content) for source in sources], np.int64)
-    starts = _bases(lengths + len(SEPARATOR))
+    starts = bases(lengths + len(SEPARATOR))
     section, newlines = out.section("content", int(starts[-1])), Newlines(int(starts[-1]))
     for block in _blocks([source.content for source in sources]):
         section.write(block)
@@ -251,17 +251,17 @@ def put_names(out: SegmentFile, names: list[bytes]) -> None:
     """Write the sorted distinct names."""
     lengths = np.fromiter(map(len, names), np.int64, len(names))
     out.put("name_data", b"\n" + b"".join(name + b"\n" for name in names))
-    out.put("name_off", _bases(lengths + 1) + 1)
+    out.put("name_off", bases(lengths + 1) + 1)
 
 
 def _write_defs(out: SegmentFile, files: list[PreparedFile], names: Array, n_names: int) -> None:
     tables = [file.parsed.symbols for file in files]
-    bases = _bases([len(table) for table in tables])
+    def_base = bases([len(table) for table in tables])
     parents = [
         np.where(table.parent < 0, -1, table.parent + np.int64(base))
-        for table, base in zip(tables, bases[:-1], strict=True)
+        for table, base in zip(tables, def_base[:-1], strict=True)
     ]
-    out.put("doc_def", bases)
+    out.put("doc_def", def_base)
     out.put("def_kind", np.concatenate([table.kind for table in tables]))
     out.put("def_start", np.concatenate([table.start for table in tables]))
     out.put("def_end", np.concatenate([table.end for table in tables]))
@@ -275,7 +275,7 @@ def put_def_names(out: SegmentFile, names: Array, n_names: int) -> None:
     """Write the name of every definition and the definitions of every name."""
     out.put("def_name", names)
     out.put("name_def", by_name(names))
-    out.put("name_def_off", _bases(np.bincount(names.astype(np.int64), minlength=n_names)))
+    out.put("name_def_off", bases(np.bincount(names.astype(np.int64), minlength=n_names)))
 
 
 def by_name(names: Array) -> I64:
@@ -290,7 +290,7 @@ def _write_refs(out: SegmentFile, files: list[PreparedFile], names: Array, n_nam
     tables = [file.parsed.references for file in files]
     order = by_name(names)
     docs = np.repeat(np.arange(len(tables), dtype=np.uint16), [len(table) for table in tables])
-    out.put("name_ref", _bases(np.bincount(names.astype(np.int64), minlength=n_names)))
+    out.put("name_ref", bases(np.bincount(names.astype(np.int64), minlength=n_names)))
     out.put("ref_doc", docs[order])
     out.put("ref_start", np.concatenate([table.start for table in tables])[order])
     out.put("ref_role", np.concatenate([table.role for table in tables])[order])
@@ -298,7 +298,7 @@ def _write_refs(out: SegmentFile, files: list[PreparedFile], names: Array, n_nam
 
 def _write_chunks(out: SegmentFile, docs: Sequence[Doc], chunk_base: I64) -> None:
     tables = [prepared.parsed.chunks for _, prepared, _ in docs]
-    def_base = _bases([len(prepared.parsed.symbols) for _, prepared, _ in docs])
+    def_base = bases([len(prepared.parsed.symbols) for _, prepared, _ in docs])
     symbols = [
         np.where(table.symbol < 0, -1, table.symbol + np.int64(base))
         for table, base in zip(tables, def_base[:-1], strict=True)
