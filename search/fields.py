@@ -85,7 +85,7 @@ def path_regex(value: str, form: str) -> str:
     if form == "regex":
         return value
     if form == "quoted":
-        return re.escape(value)
+        return _escape(value)
     kind = path_form(value)
     if kind == "regex":
         return value
@@ -151,7 +151,7 @@ def _glob_regex(glob: str) -> str:
         end = body.find("]", i + 2) if char == "[" else -1
         if end > 0:
             inner = body[i + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            out.append("[" + ("^" + inner[1:] if inner[:1] == "!" else inner) + "]")
+            out.append("[" + (f"^/\\n{inner[1:]}" if inner[:1] in ("!", "^") else inner) + "]")
             i = end + 1
             continue
         if char == "{" and "}" in body[i:]:
@@ -163,7 +163,7 @@ def _glob_regex(glob: str) -> str:
         elif char == "," and braces:
             out.append("|")
         else:
-            out.append({"*": "[^/]*", "?": "[^/]"}.get(char) or _escape(char))
+            out.append({"*": r"[^/\n]*", "?": r"[^/\n]"}.get(char) or _escape(char))
         i += 1
     out.append(")" * braces + ("" if body.endswith("/") else "$"))
     return "".join(out)
