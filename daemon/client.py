@@ -4,17 +4,16 @@
 below `socket` (9 ms cheaper), and the protocol. What only a missing daemon needs (subprocess, select, fcntl)
 is imported when it is missing.
 
-There is no handshake: each reply says which version of the protocol it speaks, and another one than ours is an
-error that says what to do. A connection serves one thread and one request at a time; open more for more.
+There is no handshake: each reply says which version of the protocol it speaks, and another one than ours is
+an error that says what to do. A connection serves one thread and one request at a time; open more for more.
 """
 
 from __future__ import annotations
 
+import _socket
 import os
 import sys
 import time
-
-import _socket
 
 from config import paths
 from config.errors import (
@@ -56,7 +55,7 @@ class Connection:
         """Return the result of one request.
 
         timeout  seconds until DeadlineExceeded, which closes the connection; None waits for ever
-        Raises the class of config.errors that the daemon names, DaemonUnavailable when the connection is lost.
+        Raises the class of config.errors that the daemon names; DaemonUnavailable if the connection is lost.
         """
         *_, result = self.stream(method, params, timeout)
         return result
@@ -97,9 +96,13 @@ class Connection:
         self.close()
 
     def _send(self, frame: bytes, deadline: float | None) -> None:
+        if len(frame) > wire.FRAME_BYTES_MAX:
+            raise ProtocolError(f"the request has {len(frame)} bytes; {wire.FRAME_BYTES_MAX} are allowed")
         try:
             self._sock.settimeout(_left(deadline))
             self._sock.sendall(frame)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the daemon may have said why before it closed: reading tells
         except OSError as error:
             self._give_up(error)
 
@@ -185,7 +188,7 @@ def start_daemon(timeout: float = START_TIMEOUT_S, environ: Mapping[str, str] | 
 
     _started[:] = [old for old in _started if old.poll() is None]
     env = dict(os.environ if environ is None else environ)
-    # The package as it was found here, whatever directory this is; a user's own PYTHONPATH is not the daemon's.
+    # The package as it was found here, wherever that is; a user's own PYTHONPATH is not the daemon's.
     env["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
     read_end, write_end = os.pipe()
     try:
