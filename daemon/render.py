@@ -88,10 +88,8 @@ def hit(one: Mapping[str, Any], style: Style) -> str:
         number = style.paint("line" if line.get("is_match") else "faint", number)
         text += f"  {number} {style.paint('faint', '│')} {_marked(line, style)}".rstrip() + "\n"
     if style.explain:
-        text += (
-            style.paint("faint", f"  score {_number(one['score'])}{_signals(one.get('signals') or {})}")
-            + "\n"
-        )
+        score = f"  score {_number(one['score'])}{_signals(one.get('signals') or {})}"
+        text += style.paint("faint", score) + "\n"
     return text
 
 
@@ -115,8 +113,8 @@ def explain(plan: Mapping[str, Any], style: Style) -> str:
     """The query as it was read, the plan, and every step with its candidates and time."""
     rows = [("step", "candidates", "kept", "ms", "")]
     for step in plan["steps"]:
-        counts = f"{step['candidates']:,}", f"{step['kept']:,}", f"{step['ms']:.2f}"
-        rows.append((clean(step["name"]), *counts, clean(step["note"])))
+        numbers = f"{step['candidates']:,}", f"{step['kept']:,}", f"{step['ms']:.2f}"
+        rows.append((clean(step["name"]), *numbers, clean(step["note"])))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     text = f"{style.paint('symbol', 'query')} {clean(plan['query'])}\n"
     text += f"{style.paint('symbol', 'plan')}  {clean(plan['plan'])}\n"
@@ -145,7 +143,7 @@ def failure(error: EinsteinError, query: str, style: Style, program: str = "sear
 
 
 def shown_path(root: str, path: str, cwd: str) -> str:
-    """The path of a hit as the user would type it: relative to where he stands if it lies below, else absolute."""
+    """The path of a hit as one would type it: relative to `cwd` if it lies below, else absolute."""
     whole = os.path.join(root, path)  # noqa: PTH118  pathlib stays out of `search`
     below = cwd.rstrip("/") + "/"
     return whole[len(below) :] if cwd and whole.startswith(below) else whole
