@@ -73,7 +73,7 @@ class Connection:
             if self.closed or self.broken:
                 return
             sent = 0 if self._unread else self._write(frame)
-            if sent < len(frame):
+            if sent < len(frame) and not self.broken:
                 if not self._unread:
                     self.progress_at = time.monotonic()
                 self._unread.append(memoryview(frame)[sent:])
@@ -90,9 +90,9 @@ class Connection:
     def flush(self) -> None:
         """Write on. Only the loop."""
         with self._lock:
-            while self._unread and not self.broken:
+            while self._unread:
                 sent = self._write(self._unread[0])
-                if not sent:
+                if self.broken or not sent:
                     break
                 self.unread_bytes -= sent
                 self.progress_at = time.monotonic()
@@ -136,7 +136,7 @@ class Connection:
             self.broken = True
             self.unread_bytes = 0
             self._unread.clear()
-            return len(data)
+            return 0
 
 
 def peer_uid(sock: socket.socket) -> int:

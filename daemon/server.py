@@ -95,6 +95,7 @@ class Server:
     ) -> None:
         self.limits = limits or Limits()
         self.n_requests = 0
+        self.n_faults = 0  # of ours, in the loop
         self._listener = listener
         self._dispatch = dispatch
         self._is_slow = slow
@@ -129,7 +130,7 @@ class Server:
         try:
             while not self._finished():
                 for key, events in self._selector.select(self._timeout()):
-                    self._turn(key, events)
+                    self._guarded_turn(key, events)
                 self._after_turn()
         finally:
             self._close_all()
@@ -145,6 +146,17 @@ class Server:
             self._wake_write.send(b"w")
 
     # The loop.
+
+    def _guarded_turn(self, key: selectors.SelectorKey, events: int) -> None:
+        """A fault of ours over one client costs this client its connection, not all of them theirs."""
+        try:
+            self._turn(key, events)
+        except Exception:
+            self.n_faults += 1
+            log.exception("the loop failed over a connection")
+            if not isinstance(key.data, Connection):
+                raise
+            self._drop(key.data)
 
     def _turn(self, key: selectors.SelectorKey, events: int) -> None:
         if isinstance(key.data, Connection):

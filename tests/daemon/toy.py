@@ -121,3 +121,4 @@ def serving(limits: Limits | None = None) -> Iterator[Running]:
             server.stop()
             thread.join(20)
             assert not thread.is_alive()
+            assert server.n_faults == 0
