@@ -27,8 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.machine import CPUS_VARIABLE, Machine, cpu_text
-from config.machine import machine as probe_machine
+from config.machine import CPUS_VARIABLE, Machine, cpu_text, detect
 
 ROLES = ("query", "background", "fast")
 
@@ -68,11 +67,11 @@ _current: Placement | None = None
 def place(role: str, machine: Machine | None = None) -> Placement:
     """Place this process, all of its threads included, for `role`; the last call counts.
 
-    machine  what `config.machine.machine()` gave; probed if None
+    machine  what `config.machine.detect()` gave; probed if None
     """
     global _current
     assert role in ROLES, f"{role!r} is none of {ROLES}"
-    machine = probe_machine() if machine is None else machine
+    machine = detect() if machine is None else machine
     _current = _place_darwin(role) if machine.system == "darwin" else _place_linux(role, machine)
     return _current
 
@@ -95,8 +94,8 @@ def report() -> dict[str, Any]:
 
 
 def _place_linux(role: str, machine: Machine) -> Placement:
-    cpus = {"query": machine.fast, "background": machine.background, "fast": machine.cpus}[role]
-    os.environ.setdefault(CPUS_VARIABLE, cpu_text(machine.cpus))
+    cpus = {"query": machine.fast, "background": machine.background, "fast": machine.allowed}[role]
+    os.environ.setdefault(CPUS_VARIABLE, cpu_text(machine.allowed))
     policy, policy_name = (os.SCHED_OTHER, "other") if role == "query" else (os.SCHED_BATCH, "batch")
     nice = 0 if role == "query" else BACKGROUND_NICE
     io = {"query": 0, "background": _IO_IDLE, "fast": _IO_BEST_EFFORT | _IO_LOWEST}[role]

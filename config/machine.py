@@ -14,6 +14,7 @@ cgroup's CPU quota, which no affinity shows.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -66,7 +67,7 @@ class Machine:
     gpu: str  # "metal", "cuda" or ""
 
     @property
-    def cpus(self) -> tuple[int, ...]:
+    def allowed(self) -> tuple[int, ...]:
         """All CPUs this process may use."""
         return tuple(sorted({*self.fast, *self.background}))
 
@@ -80,7 +81,7 @@ class Machine:
 
     def workers_fast(self) -> int:
         """How many parse workers for the first build of an index: every core, within the quota."""
-        return max(1, min(len(self.cpus), math.floor(self.cpu_limit)))
+        return max(1, min(len(self.allowed), math.floor(self.cpu_limit)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,16 @@ def probe(environ: Mapping[str, str] | None = None) -> Probe:
     return Probe("linux", affinity=_inherited_cpus(environ) or tuple(sorted(os.sched_getaffinity(0))))
 
 
-def machine(source: Probe | None = None) -> Machine:
-    """What the probed machine has (the real one if `source` is None)."""
-    source = probe() if source is None else source
+def detect(source: Probe | None = None) -> Machine:
+    """What the probed machine has; the real one, looked at once per process, if `source` is None."""
+    if source is None:
+        return _detect_here()
     return _darwin(source) if source.system == "darwin" else _linux(source)
+
+
+@functools.cache
+def _detect_here() -> Machine:
+    return detect(probe())
 
 
 def conditions(source: Probe | None = None) -> Conditions:

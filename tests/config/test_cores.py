@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from config import cores
-from config.machine import cpu_list, machine
+from config.machine import cpu_list, detect
 
 SCRIPT = """
 import json, os, sys, threading
 from config import cores
-from config.machine import machine
+from config.machine import detect
 
 stop = threading.Event()
 ready = threading.Event()
@@ -26,7 +26,7 @@ older.start()
 ready.wait()
 found = []
 for role in sys.argv[1:]:
-    placement = cores.place(role, machine())
+    placement = cores.place(role, detect())
     tids = [int(name) for name in os.listdir("/proc/self/task")]
     found.append({
         "report": cores.report(),
@@ -55,7 +55,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's s
 
 @linux_only
 def test_linux_places_every_thread_and_can_change_its_mind() -> None:
-    here = machine()
+    here = detect()
     background, fast = placed("background", "fast")
     assert background["cpus"] == list(here.background)
     assert background["all_cpus"] == [list(here.background)] * 2
@@ -72,14 +72,14 @@ def test_linux_places_every_thread_and_can_change_its_mind() -> None:
         "io": "idle",
     }
     assert cpu_list(background["report"]["cpus"]) == here.background
-    assert fast["cpus"] == list(here.cpus)  # although the process had been narrowed before
+    assert fast["cpus"] == list(here.allowed)  # although the process had been narrowed before
     assert fast["policies"] == [os.SCHED_BATCH] * 2
 
 
 @linux_only
 def test_linux_query_processes_keep_their_priority() -> None:
     [query] = placed("query")
-    assert query["cpus"] == list(machine().fast)
+    assert query["cpus"] == list(detect().fast)
     assert query["policies"] == [os.SCHED_OTHER] * 2
     assert query["nice"] == os.getpriority(os.PRIO_PROCESS, 0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.machine import Machine, Probe, conditions, cpu_list, cpu_text, machine, probe
+from config.machine import Machine, Probe, conditions, cpu_list, cpu_text, detect, probe
 
 DATA = Path(__file__).with_name("data")
 
@@ -40,7 +40,7 @@ def linux(name: str, root: Path, affinity: str = "") -> Probe:
 def test_macs(
     name: str, fast: int, background: int, decided_by: str, query_processes: int, workers: int
 ) -> None:
-    found = machine(mac(name))
+    found = detect(mac(name))
     assert (len(found.fast), len(found.background), found.decided_by) == (fast, background, decided_by)
     assert (found.query_processes(), found.workers()) == (query_processes, workers)
     assert found.hybrid == (decided_by != "count")
@@ -67,7 +67,7 @@ def test_macs(
 def test_linux_cores(
     name: str, affinity: str, fast: str, background: str, decided_by: str, tmp_path: Path
 ) -> None:
-    found = machine(linux(name, tmp_path, affinity))
+    found = detect(linux(name, tmp_path, affinity))
     assert (cpu_text(found.fast), cpu_text(found.background)) == (fast, background)
     assert found.decided_by == decided_by
 
@@ -76,7 +76,7 @@ def test_max_frequency_decides_where_there_is_no_capacity(tmp_path: Path) -> Non
     source = linux("big-little", tmp_path, "0-7")
     for file in tmp_path.rglob("cpu_capacity"):
         file.unlink()
-    found = machine(source)
+    found = detect(source)
     assert (cpu_text(found.fast), found.decided_by) == ("4-7", "cpufreq/cpuinfo_max_freq")
 
 
@@ -98,7 +98,7 @@ def test_linux_limits(
     gpu: str,
     tmp_path: Path,
 ) -> None:
-    found = machine(linux(name, tmp_path))
+    found = detect(linux(name, tmp_path))
     assert (found.cpu_limit, found.memory_bytes >> 30, found.gpu) == (cpus, memory_gib, gpu)
     assert (found.query_processes(), found.workers_fast()) == (query_processes, workers_fast)
 
@@ -125,7 +125,7 @@ def test_mac_memory_pressure(name: str, memory: str) -> None:
 
 
 def test_an_empty_tree_is_one_cpu_and_nothing_known(tmp_path: Path) -> None:
-    found = machine(Probe("linux", root=tmp_path))
+    found = detect(Probe("linux", root=tmp_path))
     assert found == Machine("linux", (0,), (0,), False, "count", 1.0, 0, "")
     assert conditions(Probe("linux", root=tmp_path)).memory == ""
 
@@ -136,12 +136,12 @@ def test_cpu_lists_print_as_they_were_read(text: str) -> None:
 
 
 def test_the_real_machine_is_probed() -> None:
-    found = machine()
+    found = detect()
     assert found.fast
     assert found.background
     assert found.memory_bytes > 1 << 28
 
 
 def test_children_of_a_placed_process_know_the_cpus_it_was_allowed() -> None:
-    assert machine(probe({"EINSTEIN_CPUS": "0-3"})).cpus == (0, 1, 2, 3) or probe({}).system == "darwin"
+    assert detect(probe({"EINSTEIN_CPUS": "0-3"})).allowed == (0, 1, 2, 3) or probe({}).system == "darwin"
     assert probe({"EINSTEIN_CPUS": "nonsense"}) == probe({}) or probe({}).system == "darwin"
