@@ -47,6 +47,7 @@ KINDS: tuple[str, ...] = (
     "selector",
     "element",
     "table",
+    "impl",
 )
 KIND_ID: dict[str, int] = {name: i for i, name in enumerate(KINDS)}
 

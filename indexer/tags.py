@@ -1,0 +1,264 @@
+"""Captured ranges -> the tables of definitions and references of one file. Pure.
+
+The definitions (a few per KB) are worked through in Python with a stack; the references (forty per KB) with
+NumPy, in order of place. See grammar.py for what the capture names mean.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from indexer.chunk import Lines
+from indexer.grammar import Capture
+from indexer.records import I64, KIND_ID, ROLE_ID, Bool, ReferenceTable, SymbolTable
+
+NAME_BYTES_MAX = 256  # longer "names" are headings that are paragraphs, or garbage
+
+# Where one place is captured in several roles, the first of these wins; "read" is what generic patterns say.
+_ROLES_BY_WEIGHT = ("import", "call", "inherit", "type", "write", "other", "read")
+
+_ROLE_OF_WEIGHT = np.array([ROLE_ID[role] for role in _ROLES_BY_WEIGHT], np.int64)
+
+_CALLABLES = frozenset(("function", "method", "test"))
+_CONTAINERS = frozenset(("class", "struct", "trait", "interface", "impl", "enum"))
+_LOCAL_IF_IN_CALLABLE = frozenset(("variable", "constant"))
+_TYPES = frozenset(("class", "struct", "enum", "trait", "interface"))
+# `struct a { } b;`: the declaration of the variable encloses the struct, but is not where it belongs.
+_NEVER_HOLD_TYPES = frozenset(("type", "variable", "constant", "field"))
+# One name captured as several kinds: the first of these that was captured wins.
+_KINDS_BY_WEIGHT = (
+    "test", "method", "impl", "property", "constant", "interface", "trait", "enum", "struct", "class",
+    "function", "macro", "module", "field", "type", "variable",
+)  # fmt: skip
+_KIND_WEIGHT = {kind: i for i, kind in enumerate(_KINDS_BY_WEIGHT)}
+
+_NO_PLACES = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The definitions of a file, and what its references have to be told apart from."""
+
+    symbols: SymbolTable
+    own: I64  # sorted starts of names that are declared here: of definitions and of locals
+    locals: list[tuple[int, int]]  # ranges of the names of parameters and local variables
+    callables: list[tuple[int, int]]  # ranges of functions that lie in no other function, in order
+
+
+# One definition: start, -end, start and end of its name, kind. Sorted, the outer one of a place comes first.
+# Plain tuples: a header of registers has a hundred thousand of them.
+_Row = tuple[int, int, int, int, str]
+
+
+def definitions(content: bytes, lines: Lines, found: Mapping[str, Capture]) -> Definitions:
+    """Make the table of definitions of a file from what its query captured."""
+    rows = _paired(found)
+    own = {row[2] for row in rows}
+    local = [place for place in _places(found.get("local")) if place[0] not in own]
+    own.update(start for start, _ in local)
+    nested = _nested(rows)
+    local += nested.hidden
+    name_start = np.array([row[2] for row in nested.rows], np.int64)
+    symbols = SymbolTable(
+        name=_names(content, nested.rows),
+        kind=np.array(nested.kinds, np.uint8),
+        start=np.array([row[0] for row in nested.rows], np.uint32),
+        end=np.array([-row[1] for row in nested.rows], np.uint32),
+        name_start=name_start.astype(np.uint32),
+        line=(lines.at(name_start) + 1).astype(np.uint32),
+        parent=np.array(nested.parents, np.int32),
+    )
+    return Definitions(symbols, np.sort(np.fromiter(own, np.int64, len(own))), local, nested.callables)
+
+
+def _places(capture: Capture | None) -> list[tuple[int, int]]:
+    """Return the distinct, non-empty ranges of a capture in order; a parser invents empty ones to go on."""
+    if capture is None:
+        return []
+    return sorted({place for place in zip(capture.start, capture.end, strict=True) if place[0] < place[1]})
+
+
+def _paired(found: Mapping[str, Capture]) -> list[_Row]:
+    """Give each captured name its definition: the innermost one of its kind around it."""
+    dropped = set(_places(found.get("undef")))
+    bodies: list[tuple[int, int, str]] = []
+    names: list[tuple[int, int, str]] = []
+    for capture in found:
+        group, _, kind = capture.partition(".")
+        if group == "def":
+            places = _places(found[capture])
+            if dropped:
+                places = [place for place in places if place not in dropped]
+            bodies += [(start, -end, kind) for start, end in places]
+        elif group == "name":
+            names += [(start, end, kind) for start, end in _places(found[capture])]
+    bodies.sort()
+    names.sort()
+    rows: dict[int, _Row] = {}
+    around: list[tuple[int, int, str]] = []
+    at, n_bodies = 0, len(bodies)
+    for start, end, kind in names:
+        while at < n_bodies and (body := bodies[at])[0] <= start:
+            while around and -around[-1][1] <= body[0]:
+                around.pop()
+            around.append(body)
+            at += 1
+        while around and -around[-1][1] <= start:
+            around.pop()
+        for body in reversed(around):
+            if body[2] == kind:
+                other = rows.get(start)
+                if other is None or _KIND_WEIGHT.get(kind, 99) < _KIND_WEIGHT.get(other[4], 99):
+                    rows[start] = (body[0], body[1], start, end, kind)
+                break
+    return sorted(rows.values())
+
+
+@dataclass(slots=True)
+class _Nested:
+    rows: list[_Row]
+    kinds: list[int]  # final: a function in a class is a method
+    parents: list[int]
+    hidden: list[tuple[int, int]]  # names of local variables
+    callables: list[tuple[int, int]]
+
+
+def _nested(rows: list[_Row]) -> _Nested:
+    """Nest sorted rows, and take out the variables that lie in a function."""
+    out = _Nested([], [], [], [], [])
+    kinds: list[str] = []
+    around: list[tuple[int, int]] = []  # -end and index in out.rows of the definitions around this place
+    callable_end = 0
+    for row in rows:
+        start, end_negative, name_start, name_end, kind = row
+        while around and -around[-1][0] <= start:
+            around.pop()
+        if -end_negative <= callable_end and kind in _LOCAL_IF_IN_CALLABLE:
+            out.hidden.append((name_start, name_end))
+            continue
+        parent = -1
+        for holder_end, holder in reversed(around):
+            same = holder_end == end_negative and out.rows[holder][0] == start
+            if not same and not (kind in _TYPES and kinds[holder] in _NEVER_HOLD_TYPES):
+                parent = holder
+                break
+        if kind == "function" and parent >= 0 and kinds[parent] in _CONTAINERS:
+            kind = "method"
+        if -end_negative > callable_end and kind in _CALLABLES:
+            callable_end = -end_negative
+            out.callables.append((start, callable_end))
+        around.append((end_negative, len(kinds)))
+        kinds.append(kind)
+        out.rows.append(row)
+        out.parents.append(parent)
+    out.kinds.extend([KIND_ID[kind] for kind in kinds])
+    return out
+
+
+def _names(content: bytes, rows: list[_Row]) -> list[bytes]:
+    """Return the names as they are written, without what would break a list of names."""
+    names = [content[row[2] : row[3]] for row in rows]
+    if any(map(_is_odd, names)):
+        names = [_one_line(name) if _is_odd(name) else name for name in names]
+    return names
+
+
+def _is_odd(name: bytes) -> bool:
+    return len(name) > NAME_BYTES_MAX or b"\n" in name or b"\r" in name
+
+
+def _one_line(name: bytes) -> bytes:
+    return name.splitlines()[0][:NAME_BYTES_MAX].decode("utf-8", "ignore").encode().rstrip()
+
+
+def references(content: bytes, found: Mapping[str, Capture], known: Definitions) -> ReferenceTable:
+    """Make the table of references: by name, in order of place, without the names that are declared there."""
+    start, end, role = _by_place(found)
+    keep = (end > start) & (end - start <= NAME_BYTES_MAX)
+    if len(known.own):
+        at = np.minimum(np.searchsorted(known.own, start), len(known.own) - 1)
+        keep &= known.own[at] != start
+    start, end, role = start[keep], end[keep], role[keep]
+    ids: dict[bytes, int] = defaultdict(count().__next__)
+    name = np.array([ids[content[a:b]] for a, b in zip(start.tolist(), end.tolist(), strict=True)], np.int64)
+    keep = ~_is_local(content, ids, name, start, role, known)
+    for text, number in ids.items():
+        if b"\n" in text or b"\r" in text:
+            keep &= name != number
+    return _renumbered(list(ids), name[keep], start[keep], role[keep])
+
+
+def _by_place(found: Mapping[str, Capture]) -> tuple[I64, I64, I64]:
+    """Return start, end and role of every captured reference, one for each place, in order."""
+    starts, ends, weights = [_NO_PLACES], [_NO_PLACES], [_NO_PLACES]
+    for weight, role in enumerate(_ROLES_BY_WEIGHT):
+        capture = found.get("ref." + role)
+        if capture is not None:
+            starts.append(np.array(capture.start, np.int64))
+            ends.append(np.array(capture.end, np.int64))
+            weights.append(np.full(len(capture.start), weight, np.int64))
+    start = np.concatenate(starts)
+    key = start * len(_ROLES_BY_WEIGHT) + np.concatenate(weights)
+    order = np.argsort(key)
+    start = start[order]
+    first = np.ones(len(start), np.bool_)
+    first[1:] = start[1:] != start[:-1]
+    order = order[first]
+    return start[first], np.concatenate(ends)[order], _ROLE_OF_WEIGHT[np.concatenate(weights)[order]]
+
+
+def _is_local(
+    content: bytes, ids: Mapping[bytes, int], name: I64, start: I64, role: I64, known: Definitions
+) -> Bool:
+    """Mark reads and writes of a name that the same outermost function declares."""
+    n_names = len(ids)
+    declared = [(begin, ids[text]) for begin, end in known.locals if (text := content[begin:end]) in ids]
+    if not declared or not known.callables:
+        return np.zeros(len(name), np.bool_)
+    opens, closes = np.array(known.callables, np.int64).T
+    pairs = np.array(declared, np.int64)
+
+    def of(places: I64, names: I64) -> I64:
+        function = np.searchsorted(opens, places, side="right") - 1
+        inside = (function >= 0) & (places < closes[function])
+        return np.where(inside, function * n_names + names, -1)
+
+    within = of(start, name)
+    hidden = (role == ROLE_ID["read"]) | (role == ROLE_ID["write"])
+    hidden &= within >= 0
+    hidden &= np.isin(within, of(pairs[:, 0], pairs[:, 1]))
+    return hidden
+
+
+def _renumbered(texts: list[bytes], name: I64, start: I64, role: I64) -> ReferenceTable:
+    """Drop names that no reference uses any more."""
+    used = np.zeros(len(texts), np.bool_)
+    used[name] = True
+    number = np.cumsum(used) - 1
+    return ReferenceTable(
+        names=[text for text, is_used in zip(texts, used.tolist(), strict=True) if is_used],
+        name=number[name].astype(np.uint32),
+        start=start.astype(np.uint32),
+        role=role.astype(np.uint8),
+    )
+
+
+def attached(lines: Lines, found: Mapping[str, Capture]) -> Bool:
+    """Mark the lines that begin inside a comment, decorator or attribute: they belong to what is below."""
+    marked = np.zeros(len(lines), np.bool_)
+    capture = found.get("attach")
+    if capture is None or not len(lines):
+        return marked
+    start = np.array(capture.start, np.int64)
+    end = np.maximum(np.array(capture.end, np.int64) - 1, start)  # some comments hold their line break
+    first, last = lines.at(start), lines.at(np.minimum(end, lines.start[-1] - 1))
+    whole = lines.first[np.minimum(first, len(lines) - 1)] == start  # not behind code
+    edges = np.zeros(len(lines) + 1, np.int64)
+    np.add.at(edges, first[whole], 1)
+    np.add.at(edges, last[whole] + 1, -1)
+    return np.cumsum(edges[:-1]) > 0
