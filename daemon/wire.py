@@ -63,7 +63,6 @@ METHODS: dict[str, dict[str, str]] = {
     "sync": {"path": "str", "root": "int", "deadline_ms": "int"},
     "shutdown": {},
     "log": {"lines": "int"},
-    "doctor": {},
     "fsck": {"deadline_ms": "int"},
     "config": {},
 }
