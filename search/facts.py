@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.records import F32, FLAG_GENERATED, I64, U8, Bool
-from indexer.store.snapshot import RootView, Snapshot
+
+if TYPE_CHECKING:
+    from indexer.store.snapshot import RootView, Snapshot
 
 TEST, GENERATED, VENDORED, DOCS = 1, 2, 4, 8
 MASKS_MAX = 64  # path patterns whose answer is kept per root

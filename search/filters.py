@@ -21,8 +21,6 @@ from search.fields import path_form, path_regex, since_start
 from search.query import Field
 from search.text import BadPattern, compile_pattern
 
-NAMES = frozenset({"lang", "path", "file", "root", "changed", "since"})
-
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

@@ -3,9 +3,9 @@
     score(chunk) = sum over terms of idf * tf / (k1 + tf)
     tf           = body / (1 - b + b * length / mean length) + name_weight * name + path_weight * path
 
-`body` and `name` counts stand in the segments' postings; `path` is the share of a word in the path. It belongs
-to the file, so it comes from the caller. Any word may be missing from a chunk; a file whose path alone
-matches is found by its first chunk. idf counts all chunks of the snapshot.
+`body` and `name` counts stand in the segments' postings; `path`, the share of a word in the path, belongs to
+the file, so it comes from the caller. Any word may be missing from a chunk; a file whose path alone matches
+is found by its first chunk. idf counts all chunks of the snapshot.
 
 Scores go into one dense array per segment and only its non-zero entries are looked at again: for a million
 chunks that is a millisecond, where merging sorted lists in NumPy is ten.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -22,10 +23,12 @@ import numpy as np
 from config.settings import Rank
 from indexer.records import F32, I64, Bool
 from indexer.store.segment import Segment
-from indexer.store.snapshot import Snapshot
 from indexer.words import term_hash, terms, words
 from search.budget import Budget
 from search.places import segment_masks
+
+if TYPE_CHECKING:
+    from indexer.store.snapshot import Snapshot
 
 VARIANT_WEIGHT = 0.5  # of another form of a word (retries for retry), against the word itself
 TERMS_MAX = 64  # of one query; a pasted function says enough with its first words

@@ -1,10 +1,10 @@
 """Retriever: definitions by name, and references by name.
 
 A name is found in five ways, best first: exactly, but for case, by its beginning, by its humps (gCFN finds
-getConfigFileName and get_config_file_name), by a part of it. Names of a segment are one sorted run of lines, so
-exact names and beginnings are binary searches; the rest is one pass of RE2 over the lines (about 1 GB/s), which a
-ranked query makes only while it has too little. `Class.method` looks for the last part and keeps the definitions that
-stand in the former, or in a file or directory of that name.
+getConfigFileName and get_config_file_name), by a part of it. Names of a segment are one sorted run of lines,
+so exact names and beginnings are binary searches; the rest is one pass of RE2 over the lines (about 1 GB/s),
+which a ranked query makes only while it has too little. `Class.method` looks for the last part and keeps the
+definitions that stand in the former, or in a file or directory of that name.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from indexer.records import F32, I64, KIND_ID, U8, Bool
 from indexer.store.segment import Segment
-from indexer.store.snapshot import Snapshot
 from search.budget import Budget
 from search.facts import RootFacts
 from search.filters import line_bound
 from search.places import Places, join_places, make_places, no_places, parents, segment_masks, spread
 from search.text import compile_pattern
+
+if TYPE_CHECKING:
+    from indexer.store.snapshot import Snapshot
 
 EXACT, FOLDED, PREFIX, HUMPS, PART = 1.0, 0.9, 0.7, 0.6, 0.4  # score of each way to find a name
 NAMES_MAX = 4_000  # names of one segment that one query follows
@@ -79,7 +81,7 @@ def find_definitions(
     whole     True: every match, for use as a filter; False: the costly ways only while there are few
     """
     found = no_places()
-    for deep in (False, True):
+    for deep in (True,) if whole or query.form != "any" else (False, True):
         found = join_places(
             [
                 _in_segment(segment, base, mask, query, deep)
@@ -89,16 +91,14 @@ def find_definitions(
         )
         if query.containers:
             found = _contained(snapshot, found, query, facts)
-        if not whole and len(found) >= ENOUGH:
+        if len(found) >= ENOUGH:
             break
-        if whole and not deep:
-            continue
     order = np.lexsort((found.start, found.doc, -found.score))
     return found.where(order if whole else order[:PLACES_MAX])
 
 
 def find_references(snapshot: Snapshot, query: NameQuery, doc_mask: Bool, budget: Budget) -> Places:
-    """Return the references to a name, in order of documents. The whole name must match, case as `fold` says."""
+    """Return the references to a name, in order of documents; the whole name must match."""
     parts: list[Places] = []
     for segment, base, mask in segment_masks(snapshot, doc_mask):
         if budget.over():
@@ -133,18 +133,17 @@ def dotted(segment: Segment, definition: int) -> str:
 
 
 def hump_pattern(text: str) -> str | None:
-    """Return the RE2 pattern of names whose words begin like the humps of `text`; None if it has fewer than two.
+    """Return the RE2 pattern of names whose words begin like the humps of `text`; None below two humps.
 
-    A hump is an upper-case letter or a first letter, with the lower-case letters and digits after it; words in
-    between may be left out. An all-lower-case text has one hump and is only a beginning.
+    A hump is an upper-case letter or a first letter, with the lower-case letters and digits after it; words
+    in between may be left out. An all-lower-case text has one hump and is only a beginning.
     """
-    humps = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]", text.replace("_", ""))
-    if len(humps) < 2 or "".join(humps) != text.replace("_", "") or len(humps) > HUMPS_MAX:
+    plain = text.replace("_", "")
+    humps = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]", plain)
+    if len(humps) < 2 or "".join(humps) != plain or len(humps) > HUMPS_MAX:
         return None
-    out = [rf"_*{_either(humps[0])}"]
-    for hump in humps[1:]:
-        out.append(rf"(?:[^\n]*[_-]{_either(hump)}|[^\n]*{hump[0].upper()}{hump[1:]})")
-    return "".join(out)
+    later = (rf"(?:[^\n]*[_-]{_either(hump)}|[^\n]*{hump[0].upper()}{hump[1:]})" for hump in humps[1:])
+    return rf"_*{_either(humps[0])}" + "".join(later)
 
 
 def _either(hump: str) -> str:
