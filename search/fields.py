@@ -94,7 +94,7 @@ def path_regex(value: str, form: str) -> str:
 
 def path_form(value: str) -> str:
     """Return "regex", "glob" or "text": how a bare `path:` or `file:` value is read."""
-    if value.startswith("*") or "**" in value or "/*" in value or re.search(r"(^|[^.\\\])])\*\.", value):
+    if value.startswith("*") or "**" in value or "/*" in value or re.search(r"(^|[^.\\)])\*\.", value):
         return "glob"
     if _REGEX_MARKS.search(value):
         return "regex"

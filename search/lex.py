@@ -74,10 +74,10 @@ def is_bare_word(text: str) -> bool:
 
 
 def is_bare_value(name: str, text: str) -> bool:
-    """True if `text` can stand after `name:` without quotes and mean itself."""
-    if not text or text[0] == '"' or any(c.isspace() for c in text):
+    """True if `text` can stand after `name:` without quotes, also inside a group, and mean itself."""
+    if not text or text.startswith(('"', ":", "//")) or any(c.isspace() for c in text):
         return False
-    return not (FIELDS[name].regex and _regex(text, 0))
+    return _run(text, 0, 1) == len(text) and not (FIELDS[name].regex and _regex(text, 0))
 
 
 def _next(text: str, at: int, depth: int) -> tuple[Token, int]:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from config.errors import QuerySyntaxError
 from search.fields import FIELDS, BadValue, path_form, path_regex
-from search.lex import Form, Token, is_bare_value, is_bare_word, lex, quote, slashed
+from search.lex import NOT_NEGATABLE, Form, Token, is_bare_value, is_bare_word, lex, quote, slashed
 from search.text import BadPattern, compile_pattern
 
 QUERY_CHARS_MAX = 8192  # a pasted function, not a pasted file
@@ -74,7 +74,7 @@ class Field:
     def __str__(self) -> str:
         if self.form == "regex":
             return f"{self.name}:{slashed(self.value)}"
-        bare = self.form == "bare" and is_bare_value(self.name, self.value)
+        bare = self.form == "bare" and (FIELDS[self.name].forms or is_bare_value(self.name, self.value))
         return f"{self.name}:{self.value if bare else quote(self.value)}"
 
 
@@ -330,5 +330,4 @@ def _check_pattern(pattern: str, column: int, plain: str = "") -> None:
 
 
 def _can_follow_minus(text: str) -> bool:
-    tokens = lex(f"-{text}")
-    return tokens[0].kind == "-"
+    return bool(text) and text[0] not in NOT_NEGATABLE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 from indexer.languages import LANGUAGES
@@ -36,7 +37,7 @@ def shape(query: Query | str) -> Shape:
     wants: OR, groups, `sym:`, `~""`, or several kinds of terms. "empty" has filters at most.
     """
     tree = parse(query) if isinstance(query, str) else query
-    asked = [t for t in (tree.children if isinstance(tree, And) else (tree,)) if not _is_filter(t)]
+    asked = [term for term in _conjuncts(tree) if not _is_filter(term)]
     if not asked:
         return "empty"
     if all(isinstance(t, Word) for t in asked):
@@ -44,6 +45,15 @@ def shape(query: Query | str) -> Shape:
     if all(isinstance(t, Regex) for t in asked):
         return "regex"
     return "phrase" if all(isinstance(t, Phrase) for t in asked) else "boolean"
+
+
+def _conjuncts(tree: Query) -> Iterator[Query]:
+    """Yield what must hold together; groups of only that are looked into, for pasted code has parentheses."""
+    if isinstance(tree, And):
+        for child in tree.children:
+            yield from _conjuncts(child)
+    else:
+        yield tree
 
 
 def _is_filter(term: Query) -> bool:
