@@ -246,6 +246,7 @@ def matching_lines(matcher: Matcher, data: bytes, offsets: I64) -> Bool:
         line = int(np.searchsorted(offsets, span[0], side="right")) - 1
         hit[min(line, lines - 1)] = True
         at = int(offsets[min(line, lines - 1) + 1])
+    hit &= np.diff(offsets) > 1  # as in a document, nothing matches in an empty one
     return hit
 
 
