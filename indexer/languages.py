@@ -314,11 +314,13 @@ _OBJC_SIGN = re.compile(
 _CPP_SIGN = re.compile(
     rb"^[ \t]*(?:class[ \t]+\w+[^;]*$|namespace\b|template[ \t]*<|using[ \t]+\w)"
     rb"|^[ \t]*(?:public|private|protected)[ \t]*:"
-    rb"|^[ \t]*#[ \t]*include[ \t]*<(?:[a-z_]+)>"  # the standard headers of C++ have no ".h"
     rb"|\bstd::|\b(?:constexpr|noexcept|static_cast|reinterpret_cast)\b"
     rb"|\boperator[ \t]*[=+*<>\[(-]|\benum[ \t]+class\b",
     re.MULTILINE,
 )
+_CPP_WORDS = (b"class", b"namespace", b"template", b"using", b"public", b"private", b"protected", b"std::",
+              b"constexpr", b"noexcept", b"_cast", b"operator")  # fmt: skip
+_CPP_INCLUDE = re.compile(rb"#[ \t]*include[ \t]*<[a-z_]+>")  # the standard headers of C++ have no ".h"
 _C_GUARD = re.compile(rb"#[ \t]*ifdef[ \t]+__cplusplus.*?#[ \t]*(?:endif|else)", re.DOTALL)
 
 
@@ -326,10 +328,17 @@ def _of_h(head: bytes) -> str:
     said = _of_modeline(head)
     if said in ("c", "cpp", "objc"):
         return said
-    if _OBJC_SIGN.search(head):
+    if (b"@" in head or b"import" in head) and _OBJC_SIGN.search(head):
         return "objc"
     # A C header for C++ users has its C++ inside "#ifdef __cplusplus": that says nothing.
-    return "cpp" if _CPP_SIGN.search(_C_GUARD.sub(b"", _COMMENT.sub(b"", head))) else "c"
+    if b"__cplusplus" in head:
+        head = _C_GUARD.sub(b"", head)
+    if _CPP_INCLUDE.search(head):
+        return "cpp"
+    # The words alone decide most headers, ten times as fast as the expression.
+    if not any(word in head for word in _CPP_WORDS):
+        return "c"
+    return "cpp" if _CPP_SIGN.search(_COMMENT.sub(b"", head)) else "c"
 
 
 _OBJC_BODY = re.compile(

@@ -1,0 +1,194 @@
+"""A file is read once, completely, never through a link, and judged for what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from config.settings import load
+from indexer import source
+from indexer.encoding import decode, decode_live
+from indexer.records import FLAG_GENERATED, FLAG_TRANSCODED, Skipped, SourceFile, Stat
+from indexer.source import REASONS, Limits, examine, read_source, read_source_stat
+
+LIMITS = Limits(file_bytes_max=10_000, line_chars_max=500, languages=frozenset())
+
+
+@pytest.mark.parametrize(
+    ("raw", "decoded"),
+    [
+        (b"", (b"", "utf-8")),
+        (b"a\r\nb", (b"a\r\nb", "utf-8")),
+        ("é€😀".encode(), ("é€😀".encode(), "utf-8")),
+        (b"\xef\xbb\xbfint x;", (b"int x;", "utf-8")),
+        ("\ufeffint é;\n".encode("utf-16-le"), ("int é;\n".encode(), "utf-16-le")),
+        ("\ufeffint 😀;\n".encode("utf-16-be"), ("int 😀;\n".encode(), "utf-16-be")),
+        ("caf\xe9 // na\xefve\n".encode("latin-1"), ("café // naïve\n".encode(), "latin-1")),
+        (b"a\0b", None),
+        (b"\xff\xfea", None),
+        (b"\xff\xfe\x00\xd8", None),
+        (b"\xff\xfe\x00\x00a\x00\x00\x00", None),
+        (b"\xff\xfea\x00\x00\x00", None),
+        (bytes(range(1, 256)), None),
+        (b"\x1b[31mred\x1b[0m", (b"\x1b[31mred\x1b[0m", "utf-8")),
+    ],
+)
+def test_decode(raw: bytes, decoded: tuple[bytes, str] | None) -> None:
+    assert decode(raw) == decoded
+    assert decode_live(raw) == (None if decoded is None else decoded[0])
+
+
+def read(root: Path, name: str, limits: Limits = LIMITS) -> SourceFile | Skipped:
+    return read_source(os.fsencode(root), os.fsencode(name), limits)
+
+
+def test_a_file_is_read_with_digest_language_and_stat(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    file = tmp_path / "d/a.py"
+    file.write_bytes(b"\xef\xbb\xbfx = 1\r\n")
+    found, stat = read_source_stat(os.fsencode(tmp_path), b"d/a.py", LIMITS)
+    assert isinstance(found, SourceFile)
+    assert found.digest == hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
+    assert (found.content, found.language, found.encoding) == (b"x = 1\r\n", "python", "utf-8")
+    assert found.flags == FLAG_TRANSCODED
+    on_disk = file.stat()
+    assert stat == Stat(on_disk.st_size, on_disk.st_mtime_ns, on_disk.st_ino)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "reason"),
+    [
+        ("a.bin", b"\0\1", "binary"),
+        ("a.c", b"x" * 10_001, "too_large"),
+        ("a.js", b"x" * 501 + b"\n", "long_lines"),
+        ("key", b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n", "secret"),
+        ("key", b"\n-----BEGIN RSA PRIVATE KEY-----\n", "secret"),
+        ("key", b"-----BEGIN PRIVATE KEY-----\n", "secret"),
+        ("key", b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n", "secret"),
+    ],
+)
+def test_what_is_no_source_is_skipped_with_its_stat(
+    tmp_path: Path, name: str, raw: bytes, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(raw)
+    found = read(tmp_path, name)
+    assert isinstance(found, Skipped)
+    assert (found.path, found.reason) == (os.fsencode(name), reason)
+    assert found.reason in REASONS
+    assert found.stat is not None and found.stat.size == len(raw)
+
+
+def test_lines_are_counted_in_characters(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("é" * 500 + "\n")
+    assert isinstance(read(tmp_path, "a.txt"), SourceFile)
+
+
+def test_links_and_special_files_are_refused(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    outside = tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (outside / "a.c").write_text("int secret;")
+    (root / "link.c").symlink_to(outside / "a.c")
+    (root / "dir").symlink_to(outside)
+    os.mkfifo(root / "pipe")
+    (root / "sub").mkdir()
+    for name in ("link.c", "dir/a.c", "pipe", "sub"):
+        found = read(root, name)
+        assert isinstance(found, Skipped), name
+        assert found.reason == "not_regular", name
+        assert found.stat is None
+
+
+def test_a_missing_file_is_skipped(tmp_path: Path) -> None:
+    for name in ("a.c", "d/e/a.c"):
+        found = read(tmp_path, name)
+        assert isinstance(found, Skipped)
+        assert found.reason == "vanished"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "a.c").touch(mode=0)
+    found = read(tmp_path, "a.c")
+    assert isinstance(found, Skipped)
+    assert found.reason == "unreadable"
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.c"
+    file.write_bytes(b"int before;\n")
+    original = source._read_all
+    writes = iter([b"int middle_;\n", b"int after__;\n"])
+
+    def read_and_write(fd: int, size: int, bytes_max: int) -> bytes:
+        raw = original(fd, size, bytes_max)
+        for text in writes:
+            file.write_bytes(text)
+            break
+        return raw
+
+    monkeypatch.setattr(source, "_read_all", read_and_write)
+    found, stat = read_source_stat(os.fsencode(tmp_path), b"a.c", LIMITS)
+    assert isinstance(found, SourceFile)
+    assert found.content == b"int after__;\n"
+    assert stat is not None and stat.mtime_ns == file.stat().st_mtime_ns
+
+
+def test_a_file_that_never_stands_still_keeps_an_older_stat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.log"
+    file.write_bytes(b"1\n")
+    original = source._read_all
+
+    def read_and_append(fd: int, size: int, bytes_max: int) -> bytes:
+        raw = original(fd, size, bytes_max)
+        with file.open("ab") as log:
+            log.write(b"more\n")
+        return raw
+
+    monkeypatch.setattr(source, "_read_all", read_and_append)
+    found, stat = read_source_stat(os.fsencode(tmp_path), b"a.log", LIMITS)
+    assert isinstance(found, SourceFile)
+    assert stat is not None and stat.size < file.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "generated"),
+    [
+        ("a.go", "// Code generated by protoc-gen-go. DO NOT EDIT.\n", True),
+        ("a.py", "# @generated by hand\n", True),
+        ("a.c", "/* This file was automatically generated */\n", True),
+        ("a.c", "\n" * 60 + "/* DO NOT EDIT */\n", False),
+        ("a.c", "int generated;\n", False),
+        ("Cargo.lock", "x\n", True),
+        ("d/jquery.min.js", "x\n", True),
+        ("a.js", ("x" * 400 + "\n") * 20, True),
+        ("a.js", "let x = 1;\n" * 200, False),
+        ("a_pb2.py", "x\n", True),
+    ],
+)
+def test_generated_files_are_flagged(name: str, text: str, generated: bool) -> None:
+    found = examine(name.encode(), text.encode(), LIMITS)
+    assert isinstance(found, SourceFile)
+    assert bool(found.flags & FLAG_GENERATED) == generated
+
+
+def test_languages_can_be_limited() -> None:
+    only = Limits(10_000, 500, frozenset({"python"}))
+    assert isinstance(examine(b"a.py", b"", only), SourceFile)
+    skipped = examine(b"a.c", b"", only)
+    assert isinstance(skipped, Skipped)
+    assert (skipped.reason, skipped.detail) == ("language", "c")
+
+
+def test_limits_come_from_the_settings() -> None:
+    limits = Limits.of(load(flags={"index.languages": "py,rs"}, environ={}))
+    assert limits.languages == {"python", "rust"}
+    assert limits.file_bytes_max == 2 * 1024 * 1024
