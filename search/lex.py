@@ -77,7 +77,13 @@ def is_bare_value(name: str, text: str) -> bool:
     """True if `text` can stand after `name:` without quotes, also inside a group, and mean itself."""
     if not text or text.startswith(('"', ":", "//")) or any(c.isspace() for c in text):
         return False
-    return _run(text, 0, 1) == len(text) and not (FIELDS[name].regex and _regex(text, 0))
+    return _run(f"{text})", 0, 1) == len(text) and not (FIELDS[name].regex and _regex(text, 0))
+
+
+def grouped(text: str) -> str:
+    """Return a printed query as a group. A word like `foo(` would take the group's end as its own."""
+    last = text.rsplit(maxsplit=1)[-1] if text.split() else ""
+    return f"({text} )" if last.count("(") > last.count(")") else f"({text})"
 
 
 def _next(text: str, at: int, depth: int) -> tuple[Token, int]:

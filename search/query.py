@@ -17,7 +17,7 @@ from typing import Literal
 
 from config.errors import QuerySyntaxError
 from search.fields import FIELDS, BadValue, path_form, path_regex
-from search.lex import NOT_NEGATABLE, Form, Token, is_bare_value, is_bare_word, lex, quote, slashed
+from search.lex import NOT_NEGATABLE, Form, Token, grouped, is_bare_value, is_bare_word, lex, quote, slashed
 from search.text import BadPattern, compile_pattern
 
 QUERY_CHARS_MAX = 8192  # a pasted function, not a pasted file
@@ -119,7 +119,7 @@ class Not:
     def __str__(self) -> str:
         inner = str(self.child)
         if isinstance(self.child, And | Or):
-            return f"-({inner})"
+            return f"-{grouped(inner)}"
         return f"-{inner}" if _can_follow_minus(inner) else f"NOT {inner}"
 
 
@@ -130,7 +130,7 @@ class And:
     children: tuple[Query, ...]
 
     def __str__(self) -> str:
-        return " ".join(f"({c})" if isinstance(c, And | Or) else str(c) for c in self.children)
+        return " ".join(grouped(str(c)) if isinstance(c, And | Or) else str(c) for c in self.children)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Or:
     children: tuple[Query, ...]
 
     def __str__(self) -> str:
-        return " OR ".join(f"({c})" if isinstance(c, Or) else str(c) for c in self.children)
+        return " OR ".join(grouped(str(c)) if isinstance(c, Or) else str(c) for c in self.children)
 
 
 Query = And | Or | Not | Word | Phrase | Regex | Field | Meaning | Ast | Similar | Everything

@@ -374,6 +374,8 @@ _queryish = st.lists(
 @example("content:a) OR b")
 @example("content:( x")
 @example("(content:a() b")
+@example("-(a foo( )")
+@example("x (a sym:foo( ) OR b")
 def test_any_text_gives_a_tree_or_a_mistake_within_it(text: str) -> None:
     try:
         tree = parse(text)

@@ -81,9 +81,10 @@ def listed(matches: TextMatches) -> list[tuple[int, list[tuple[int, int]]]]:
     "pattern",
     [
         "parse_config", "Parse_Config", "task", "foo", "foo$", "^foo", "^$", "$", "^", "", "x*", "a;\n\nb",
-        "[^;]*", "(?s)f.*o", r"\Aparse", r"\Afoo\n\z", r"\z", r"foo\s+", r"\s", r"\n", r"\n\n", "nul.*inside", r"\x00",
-        "größe", "GRÖSSE", "(parse|load)_?c?", "x{20}", r"\bend\b", r"\Bo", "[[:upper:]]_", r"\C", "nowhere at all", ";$",
-        "(?i)FOO", r"\pL+", "(?-m)^foo", "o\n\\x00",
+        "[^;]*",
+        "(?s)f.*o", r"\Aparse", r"\Afoo\n\z", r"\z", r"foo\s+", r"\s", r"\n", r"\n\n", "nul.*inside", r"\x00",
+        "größe", "GRÖSSE", "(parse|load)_?c?", "x{20}", r"\bend\b", r"\Bo", "[[:upper:]]_", r"\C",
+        "nowhere at all", ";$", "(?i)FOO", r"\pL+", "(?-m)^foo", "o\n\\x00",
     ],
 )  # fmt: skip
 def test_search_finds_what_a_scan_finds(snapshot: Snapshot, pattern: str, case: Case) -> None:
