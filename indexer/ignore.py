@@ -15,7 +15,7 @@ file that a pattern matches is ignored, as for ripgrep: a scan then needs no git
 the root starts afresh with its own rules. Symbolic links are never followed.
 
 The same code answers for one path (file events, `searchd why`) and for a whole walk, so they cannot disagree.
-A walk of Linux (78,600 files, warm) takes 0.4 s with the stat calls.
+A walk of Linux (78,600 files, warm) takes 0.36 s with the stat calls; rignore's walk with them 0.71 s.
 """
 
 # Paths are bytes here, because a name need not be text, and pathlib has no bytes.
