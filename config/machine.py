@@ -109,6 +109,9 @@ def detect(source: Probe | None = None) -> Machine:
     return _darwin(source) if source.system == "darwin" else _linux(source)
 
 
+machine = detect  # reads better where only this function is imported
+
+
 @functools.cache
 def _detect_here() -> Machine:
     return detect(probe())

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pty
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from config import paths
-from config.errors import DeadlineExceeded, EinsteinError, NoSuchRoot, QuerySyntaxError, UsageError
-from daemon import cli, wire
+from config.errors import DeadlineExceeded, NoSuchRoot, QuerySyntaxError, UsageError
+from daemon import cli
+from tests.daemon.small_server import Server
 
 HOME = Path(__file__).parents[2]
-Handler = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def reply(*hits: dict[str, Any], root: str = "/r", **more: Any) -> dict[str, Any]:
@@ -47,44 +45,6 @@ def hit(path: str = "a.py", score: float = 1.0) -> dict[str, Any]:
     }
 
 
-class Server:
-    """One thread that answers every request by `handler` and remembers it."""
-
-    def __init__(self, path: str) -> None:
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.handler: Handler = lambda _method, _params: reply(hit())
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(path)
-        self._listening.listen()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            with connection:
-                frames = wire.FrameReader()
-                while data := connection.recv(65536):
-                    for frame in frames.feed(data):
-                        connection.sendall(self._answer(wire.read_request(wire.loads(frame))))
-
-    def _answer(self, request: wire.Request) -> bytes:
-        self.asked.append((request.method, request.params))
-        try:
-            result = self.handler(request.method, request.params)
-        except EinsteinError as error:
-            return wire.error_frame(request.id, error)
-        return wire.result_frame(request.id, json.dumps(result).encode())
-
-
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     short = tmp_path_factory.mktemp("s")
@@ -92,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("EINSTEIN_DAEMON_SOCKET_DIR", str(short))
     monkeypatch.setenv("EINSTEIN_CONFIG_FILE", str(short / "none"))
     paths.runtime_dir().mkdir(parents=True)
-    running = Server(paths.query_socket())
+    running = Server(paths.query_socket(), lambda _method, _params: reply(hit()))
     yield running
     running.close()
 

@@ -1,0 +1,372 @@
+"""The `searchd` command: start and stop the daemon, say what is indexed, look into it.
+
+Only a client of the socket, except for what must work without a daemon (start, stop, log, config, doctor, and
+fsck of an index that nobody has open). Exit status: 0 all well, 1 a "no" (not running, not indexed, problems
+found), 2 an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from config import paths, settings
+from config.errors import DaemonUnavailable, EinsteinError, UsageError
+from daemon import client, report
+from daemon.render import Style, clean, failure
+
+YES, NO, FAILED = 0, 1, 2
+POLL_S = 0.2  # between looks at the progress of an index
+PLAIN_PROGRESS_S = 2.0  # between lines of progress where there is no terminal
+LOG_TAIL_BYTES = 1 << 20
+
+Options = argparse.Namespace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit status."""
+    options = _parser().parse_args(arguments)
+    style = Style(color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    try:
+        status: int = options.run(options, style)
+        sys.stdout.flush()
+        return status
+    except EinsteinError as error:
+        print(failure(error, "", style, "searchd"), end="", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at exit has somewhere to go
+        return YES
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="searchd", description="The code search daemon and its administration."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Options, Style], int], about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
+        made.set_defaults(run=run)
+        return made
+
+    command("start", start, "start the daemon if it is not running")
+    command("stop", stop, "let it finish what it is doing and end")
+    command("restart", restart, "stop it, then start it")
+    shown = command("status", status, "what is indexed, and how the processes do")
+    shown.add_argument("--json", action="store_true", help="as one JSON object")
+    for name, run, about in (
+        ("add", add, "index a directory"),
+        ("rebuild", rebuild, "make the index of a root anew"),
+    ):
+        made = command(name, run, about)
+        made.add_argument("root", metavar="ROOT")
+        made.add_argument("--wait", action="store_true", help="until all of it is indexed, with progress")
+    command("remove", remove, "forget a root").add_argument("root", metavar="ROOT")
+    command("roots", roots, "list the roots")
+    why_ = command("why", why, "whether a file is indexed, and the rule that decides")
+    why_.add_argument("file", metavar="FILE")
+    command("doctor", doctor, "check everything that can keep the daemon from working")
+    command("fsck", fsck, "check every invariant of the index")
+    log_ = command("log", log, "the end of the log")
+    log_.add_argument("-n", "--lines", type=int, default=100, metavar="N")
+    config_ = command("config", config, "the settings in force")
+    config_.add_argument("--show-origin", action="store_true", help="and where each value comes from")
+    config_.add_argument("root", metavar="ROOT", nargs="?", help="with the project file of this root")
+    return parser
+
+
+def start(_options: Options, _style: Style) -> int:
+    """`searchd start`"""
+    if pid := client.running_pid():
+        print(f"already running (process {pid})")
+        return YES
+    wait_s = settings.load().daemon.start_timeout_ms / 1000
+    client.start_daemon(wait_s)
+    print(f"started (process {client.running_pid()})")
+    return YES
+
+
+def stop(_options: Options, _style: Style) -> int:
+    """`searchd stop`"""
+    print("stopped" if client.stop_daemon() else "not running")
+    return YES
+
+
+def restart(options: Options, style: Style) -> int:
+    """`searchd restart`"""
+    client.stop_daemon()
+    return start(options, style)
+
+
+def status(options: Options, style: Style) -> int:
+    """`searchd status`"""
+    try:
+        found = client.ask("status", start=False)
+    except DaemonUnavailable:
+        if options.json:
+            print(json.dumps({"running": False}))
+        else:
+            print("not running; `searchd start` or the first search starts it")
+        return NO
+    if options.json:
+        print(json.dumps({"running": True, **found}))
+    else:
+        print(report.describe({"process": client.running_pid(), **found}, style), end="")
+    return YES
+
+
+def add(options: Options, style: Style) -> int:
+    """`searchd add`"""
+    root = _directory(options.root)
+    found = _follow("add", root, style) if options.wait else client.ask("add", {"path": root})
+    _print_root(found, "indexed" if options.wait else "being indexed")
+    return YES
+
+
+def rebuild(options: Options, style: Style) -> int:
+    """`searchd rebuild`"""
+    root = _directory(options.root)
+    found = _follow("rebuild", root, style) if options.wait else client.ask("rebuild", {"path": root})
+    _print_root(found, "rebuilt" if options.wait else "being rebuilt")
+    return YES
+
+
+def remove(options: Options, _style: Style) -> int:
+    """`searchd remove`; the directory itself may be gone already."""
+    root = _absolute(options.root)
+    client.ask("remove", {"path": root})
+    print(f"{clean(root)}: removed")
+    return YES
+
+
+def roots(_options: Options, _style: Style) -> int:
+    """`searchd roots`"""
+    found = client.ask("roots")["roots"]
+    for root in found:
+        print(clean(root["path"]))
+    return YES if found else NO
+
+
+def why(options: Options, style: Style) -> int:
+    """`searchd why`"""
+    found = client.ask("why", {"path": _absolute(options.file)})
+    verdict = style.paint("line", "indexed") if found["indexed"] else style.paint("warning", "not indexed")
+    print(f"{clean(options.file)}: {verdict}")
+    rest = {key: value for key, value in found.items() if key not in ("indexed", "path")}
+    print(report.describe(rest, style), end="")
+    return YES if found["indexed"] else NO
+
+
+def doctor(_options: Options, style: Style) -> int:
+    """`searchd doctor`"""
+    from daemon.doctor import examine
+
+    checks = [asdict(check) for check in examine()]
+    width = max(len(check["name"]) for check in checks)
+    for check in checks:
+        mark = style.paint("line", "ok  ") if check["ok"] else style.paint("error", "FAIL")
+        print(f"{mark}  {check['name']:<{width}}  {clean(check['detail'])}")
+    return YES if all(check["ok"] for check in checks) else NO
+
+
+def fsck(_options: Options, style: Style) -> int:
+    """`searchd fsck`: through the daemon if it runs, since it has the index open."""
+    if client.running_pid():
+        problems = list(client.ask("fsck", timeout=None)["problems"])
+    else:
+        problems = _fsck_here()
+    for problem in problems:
+        print(style.paint("error", clean(str(problem))))
+    print(
+        "no problem found" if not problems else f"{len(problems)} problems; `searchd rebuild ROOT` mends them"
+    )
+    return NO if problems else YES
+
+
+def log(options: Options, _style: Style) -> int:
+    """`searchd log`"""
+    path = paths.log_path()
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        raise UsageError(f"there is no log yet at {path}; `searchd start` starts the daemon") from None
+    for line in lines[-options.lines :] if options.lines > 0 else []:
+        print(clean(line))
+    return YES
+
+
+def config(options: Options, style: Style) -> int:
+    """`searchd config`: as TOML, so that it can be copied into a settings file."""
+    found = settings.load(None if options.root is None else _directory(options.root))
+    group = ""
+    for key, value, origin in found.items():
+        if key.split(".")[0] != group:
+            group = key.split(".")[0]
+            print(f"[{group}]")
+        shown = json.dumps(value, ensure_ascii=False)
+        line = f"{key.split('.')[1]} = {clean(shown)}"
+        print(line + (style.paint("faint", f"  # {clean(origin)}") if options.show_origin else ""))
+    return YES
+
+
+def _directory(path: str) -> str:
+    absolute = _absolute(path)
+    if not os.path.isdir(absolute):  # noqa: PTH112
+        raise UsageError(f"{path} is not a directory")
+    return absolute
+
+
+def _absolute(path: str) -> str:
+    """Links are left as they are: the daemon decides, and `why` is asked about the link itself."""
+    return os.path.abspath(path)  # noqa: PTH100
+
+
+def _fsck_here() -> list[str]:
+    """Check the index of a daemon that does not run."""
+    from indexer.store.format import FORMAT_VERSION
+
+    store = paths.store_dir(FORMAT_VERSION)
+    if not store.exists():
+        raise UsageError(f"there is no index yet at {store}")
+    from indexer.store.check import fsck as check_store
+
+    return [str(problem) for problem in check_store(store)]
+
+
+def _print_root(found: dict[str, Any], done: str) -> None:
+    counts = [f"{found[name]:,} {name}" for name in ("files", "chunks", "symbols") if name in found]
+    print(f"{clean(str(found.get('path', '')))}: {done}" + (f" ({', '.join(counts)})" if counts else ""))
+
+
+class _Waiting(threading.Thread):
+    """A request that is answered only when the work is done, beside the one that asks how far it is."""
+
+    def __init__(self, method: str, root: str) -> None:
+        super().__init__(daemon=True)
+        self.method, self.root = method, root
+        self.result: dict[str, Any] = {}
+        self.error: EinsteinError | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = client.ask(self.method, {"path": self.root, "wait": True}, timeout=None)
+        except EinsteinError as error:
+            self.error = error
+
+
+def _follow(method: str, root: str, style: Style) -> dict[str, Any]:
+    """Ask for `method` and show its progress until it is done. An interrupt ends the show, not the work."""
+    client.connect().close()  # starts the daemon here, so that both connections find it
+    waiting = _Waiting(method, root)
+    waiting.start()
+    show = _bar if sys.stderr.isatty() and style.color else _plain
+    show(waiting, os.path.realpath(root))
+    if waiting.error is not None:
+        raise waiting.error
+    return waiting.result
+
+
+class Progress:
+    """Files and bytes done over time -> rates and ETA.
+
+    Rates are those of the last `window_s` seconds: the start is slow and large files come in clumps, so
+    neither the mean of all nor the last step says when it ends.
+    """
+
+    def __init__(self, window_s: float = 10.0) -> None:
+        self.window_s = window_s
+        self.total = 0
+        self._seen: list[tuple[float, int, int]] = [(0.0, 0, 0)]
+
+    def update(self, now: float, done: int, total: int, n_bytes: int) -> None:
+        """Take what a status said at `now` (seconds)."""
+        if not self.total:
+            self._seen.clear()
+        self.total = total
+        self._seen.append((now, done, n_bytes))
+        while now - self._seen[0][0] > self.window_s and len(self._seen) > 2:
+            self._seen.pop(0)
+
+    @property
+    def done(self) -> int:
+        """Files done."""
+        return self._seen[-1][1]
+
+    def rates(self) -> tuple[float, float]:
+        """Files and bytes per second; 0 while unknown."""
+        (began, *first), (ended, *last) = self._seen[0], self._seen[-1]
+        taken = ended - began
+        files, n_bytes = (
+            max(0.0, (b - a) / taken) if taken > 0 else 0.0 for a, b in zip(first, last, strict=True)
+        )
+        return files, n_bytes
+
+    def left_s(self) -> float | None:
+        """Seconds left at this rate, None while unknown."""
+        files, _ = self.rates()
+        return (self.total - self.done) / files if files else None
+
+    def __str__(self) -> str:
+        files, n_bytes = self.rates()
+        text = f"{self.done:,} of {self.total:,} files"
+        if files:
+            text += f", {files:,.0f} files/s, {report.size(n_bytes)}/s"
+        left = self.left_s()
+        return text if left is None else f"{text}, {report.duration(left)} left"
+
+
+def _look(connection: client.Connection, root: str, progress: Progress) -> bool:
+    """Update from the daemon's status; False while it says nothing of the root."""
+    for one in connection.call("status")["roots"]:
+        if one["path"] == root and one.get("files_total"):
+            done, n_bytes = one.get("files_done", 0), one.get("bytes_done", 0)
+            progress.update(time.monotonic(), done, one["files_total"], n_bytes)
+            return True
+    return False
+
+
+def _plain(waiting: _Waiting, root: str) -> None:
+    """A line now and then."""
+    progress, said = Progress(), time.monotonic()
+    with client.connect(start=False) as connection:
+        while waiting.is_alive():
+            waiting.join(POLL_S)
+            known = _look(connection, root, progress)
+            if known and waiting.is_alive() and time.monotonic() - said >= PLAIN_PROGRESS_S:
+                said = time.monotonic()
+                print(f"indexing: {progress}", file=sys.stderr, flush=True)
+
+
+def _bar(waiting: _Waiting, root: str) -> None:
+    """A bar on the terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    progress = Progress()
+    columns = (TextColumn("indexing"), BarColumn(), TextColumn("{task.fields[said]}"))
+    with (
+        client.connect(start=False) as connection,
+        Bars(*columns, console=Console(stderr=True), transient=True) as bars,
+    ):
+        task = bars.add_task("indexing", total=None, said="")
+        while waiting.is_alive():
+            waiting.join(POLL_S)
+            if _look(connection, root, progress):
+                bars.update(task, completed=progress.done, total=progress.total, said=str(progress))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
