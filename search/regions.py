@@ -1,8 +1,8 @@
 """Comments, strings and code: where in a file an offset lies, for `in:`. Pure.
 
-One regular expression per family of languages finds comments and strings from the start of the file to its end;
-what lies between is code. That is how lexers see it, without nesting and interpolation: a few lines of an odd file
-may be taken for the wrong thing, no file makes it slow. Languages without comments are all code.
+One regular expression per family of languages finds comments and strings from the start of the file to its
+end; what lies between is code. That is how lexers see it, without nesting and interpolation: a few lines of
+an odd file may be taken for the wrong thing, no file makes it slow. Languages without comments are all code.
 """
 
 from __future__ import annotations

@@ -1,0 +1,341 @@
+"""The boolean tree of a plan -> which files of the root it admits, and the places that made it so.
+
+Every term is asked only about the files that the terms before it left (masks by slot; contents by document,
+for a document may stand under several paths). What a positive term finds is kept as evidence: it becomes the
+candidates for ranking, so nothing is searched twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, Protocol, SupportsInt
+
+import numpy as np
+
+from indexer.records import F32, I64, KIND_ID, Bool
+from search.answer import StepReport
+from search.budget import Budget
+from search.candidates import TrigramFilter, as_ordinals
+from search.facts import RootFacts
+from search.filters import Surroundings, field_mask
+from search.places import (
+    Places,
+    by_segment,
+    chunk_places,
+    definitions_at,
+    join_places,
+    make_places,
+    segment_masks,
+)
+from search.plan import (
+    RANKED_SET,
+    Both,
+    Case,
+    Either,
+    FileTest,
+    Names,
+    Node,
+    OfKind,
+    Plan,
+    Ranked,
+    Text,
+    Without,
+)
+from search.query import Meaning, Similar
+from search.regex_trigrams import TrigramQuery, conjunction
+from search.regions import in_places
+from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
+from search.text import Matcher, TextMatches, search_docs
+
+if TYPE_CHECKING:
+    from indexer.store.snapshot import Snapshot
+
+QUALIFIED_PER_DOC = 10_000  # matches of one document that `in:` and `kind:` choose from
+
+
+class RankedRetriever(Protocol):
+    """Ranks chunks by meaning, or by likeness to a place."""
+
+    def rank(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
+        """Return the n best chunks (global numbers) among the documents of the mask, and their scores."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one positive term found."""
+
+    name: Literal["text", "symbol", "reference", "semantic"]
+    places: Places
+    term: Node
+    chunks: I64 | None = None  # of a ranked term: places are whole chunks
+
+
+@dataclass
+class Search:
+    """What the steps of one query share."""
+
+    snapshot: Snapshot
+    facts: RootFacts
+    budget: Budget
+    around: Surroundings
+    ranked: RankedRetriever
+    case: Case = "smart"
+    per_doc: int = 10  # matches kept of one document
+    text_budget_ms: float = 2000.0
+    evidence: list[Evidence] = field(default_factory=list)
+    steps: list[StepReport] = field(default_factory=list)
+    stops: list[str] = field(default_factory=list)  # why the answer is incomplete
+
+    def step(
+        self, name: str, started_ms: float, candidates: SupportsInt, kept: SupportsInt, note: str = ""
+    ) -> None:
+        """Record a step for --explain."""
+        ms = round(self.budget.spent_ms() - started_ms, 3)
+        self.steps.append(StepReport(name, int(candidates), int(kept), ms, note))
+
+    def stop(self, reason: str) -> None:
+        """Say why the answer may lack something, once."""
+        if reason not in self.stops:
+            self.stops.append(reason)
+
+
+def admitted(plan: Plan, scope: Bool, search: Search, docs_max: int | None) -> Bool:
+    """Return which files filters and tree admit (bool, by slot); evidence is left in `search`.
+
+    scope     the files that may answer at all
+    docs_max  of the last text term, where nothing after it needs more
+    """
+    slots = scope
+    for node in plan.filters:
+        slots = _holds(node, slots, search)
+    children = plan.tree.children if isinstance(plan.tree, Both) else (plan.tree,)
+    last = len(children) - 1
+    strongest = _conjunction(children, search.case)
+    for i, child in enumerate(children):
+        if not slots.any():
+            break
+        if search.budget.over():
+            search.stop("budget: the deadline passed before every term was tried")
+            slots = np.zeros_like(slots)
+            break
+        if isinstance(child, Text):
+            slots = _text(child, slots, search, True, strongest, docs_max if i == last else None)
+        else:
+            slots = _holds(child, slots, search)
+    return slots
+
+
+@lru_cache(maxsize=512)
+def matcher_of(text: str, regex: bool, case: Case) -> Matcher:
+    """Return the matcher of a text term; compiled once."""
+    return Matcher(text, case) if regex else Matcher.literal(text, case)
+
+
+def estimate_docs(snapshot: Snapshot, term: Text, case: Case) -> int | None:
+    """Return about how many documents contain a text: its rarest trigram's; None if it has none."""
+    query = matcher_of(term.text, term.regex, case).query
+    return _estimate(snapshot, query)
+
+
+def restrict_to_kinds(snapshot: Snapshot, places: Places, kinds: frozenset[str]) -> Places:
+    """Keep the places in (or at) a definition of these kinds, however deep inside."""
+    wanted = np.array([KIND_ID[kind] for kind in sorted(kinds)], np.uint8)
+    found = definitions_at(snapshot, places.doc, places.start)
+    keep = np.zeros(len(places), np.bool_)
+    for segment, _, positions, _ordinals in by_segment(snapshot, places.doc):
+        at = found[positions]
+        inside = np.zeros(len(at), np.bool_)
+        while (some := at >= 0).any():
+            inside |= some & np.isin(segment.def_kind[np.maximum(at, 0)], wanted)
+            at = np.where(some, segment.def_parent[np.maximum(at, 0)], -1)
+        keep[positions] = inside
+    return places.where(keep)
+
+
+def places_of(found: TextMatches) -> Places:
+    """Return the matches of a text search; the more of them a document has, the higher they score."""
+    counts = np.diff(found.offsets)
+    score = np.repeat(1 + 0.25 * np.log2(np.maximum(counts, 1)), counts)
+    return make_places(found.match_docs(), found.start, found.end, score=score)
+
+
+def _holds(node: Node, slots: Bool, search: Search, positive: bool = True) -> Bool:
+    """Return which of `slots` a node admits."""
+    search.budget.check()
+    match node:
+        case FileTest():
+            return _file_test(node, slots, search)
+        case Text():
+            return _text(node, slots, search, positive, None, None)
+        case Names() | OfKind():
+            return _names(node, slots, search, positive)
+        case Ranked():
+            return _ranked(node, slots, search, positive)
+        case Both(children):
+            for child in children:
+                if slots.any():
+                    slots = _holds(child, slots, search, positive)
+            return slots
+        case Either(children):
+            out = np.zeros_like(slots)
+            for child in children:
+                out |= _holds(child, slots, search, positive)
+            return out
+        case Without(child):
+            return slots & ~_holds(child, slots, search, False)
+
+
+def _file_test(node: FileTest, slots: Bool, search: Search) -> Bool:
+    start = search.budget.spent_ms()
+    out = slots & field_mask(node.field, search.facts, search.around, search.case)
+    search.step(str(node), start, np.count_nonzero(slots), np.count_nonzero(out))
+    return out
+
+
+def _text(
+    node: Text,
+    slots: Bool,
+    search: Search,
+    positive: bool,
+    stronger: TrigramQuery | None,
+    docs_max: int | None,
+) -> Bool:
+    start = search.budget.spent_ms()
+    matcher = matcher_of(node.text, node.regex, search.case)
+    mask = search.facts.doc_mask(slots)
+    qualified = bool(node.places or node.kinds)
+    found = search_docs(
+        search.snapshot,
+        matcher,
+        mask,
+        search.budget.part(search.text_budget_ms),
+        docs_max=docs_max,
+        per_doc=QUALIFIED_PER_DOC if qualified else search.per_doc if positive else 1,
+        query=stronger if positive else None,
+    )
+    places = places_of(found)
+    if node.places:
+        places = _in_places(search.snapshot, places, node.places)
+    if node.kinds:
+        places = restrict_to_kinds(search.snapshot, places, node.kinds)
+    docs = places.doc
+    note = ""
+    if not found.complete:
+        note = f"stopped: {found.reason}"
+        if found.reason == "time":
+            search.stop(f"budget: {node} read {found.candidates} files in {search.text_budget_ms:.0f} ms")
+        else:
+            search.stop(f"budget: stopped after {len(found)} files with {node}")
+        if not positive:  # what was not read may match: nothing of it may be admitted
+            docs = np.flatnonzero(_candidates(search.snapshot, matcher, mask))
+    out = _with_docs(docs, slots, search)
+    search.step(str(node), start, found.candidates, np.count_nonzero(out), note)
+    if positive:
+        search.evidence.append(Evidence("text", places, node))
+    return out
+
+
+def _names(node: Names | OfKind, slots: Bool, search: Search, positive: bool) -> Bool:
+    start = search.budget.spent_ms()
+    mask = search.facts.doc_mask(slots)
+    name: Literal["symbol", "reference"] = "symbol"
+    if isinstance(node, OfKind):
+        places = definitions_of_kind(search.snapshot, node.kinds, mask, search.budget)
+    else:
+        query = name_query(
+            node.text, node.form, fold=_folds(node.text, search.case, node.role), kinds=node.kinds
+        )
+        if node.role == "ref":
+            name = "reference"
+            places = find_references(search.snapshot, query, mask, search.budget)
+        else:
+            places = find_definitions(search.snapshot, query, mask, search.budget, search.facts, whole=True)
+    if search.budget.over():
+        search.stop(f"budget: the deadline passed in {node}")
+    out = _with_docs(places.doc, slots, search)
+    search.step(str(node), start, len(places), np.count_nonzero(out))
+    if positive:
+        search.evidence.append(Evidence(name, places, node))
+    return out
+
+
+def _ranked(node: Ranked, slots: Bool, search: Search, positive: bool) -> Bool:
+    start = search.budget.spent_ms()
+    chunks, places = ranked_places(node, search.facts.doc_mask(slots), search, RANKED_SET)
+    out = _with_docs(places.doc, slots, search)
+    search.step(str(node), start, len(chunks), np.count_nonzero(out), f"best {RANKED_SET} chunks")
+    if positive:
+        search.evidence.append(Evidence("semantic", places, node, chunks))
+    return out
+
+
+def ranked_places(node: Ranked, mask: Bool, search: Search, n: int) -> tuple[I64, Places]:
+    """Return the best chunks of a ranked term within a mask of documents."""
+    chunks, scores = search.ranked.rank(node.term, mask, n)
+    docs, starts, ends = chunk_places(search.snapshot, chunks)
+    return chunks, make_places(docs, starts, ends, score=scores)
+
+
+def _folds(text: str, case: Case, role: str) -> bool:
+    """Definitions are found in any case and ranked by it, unless case:yes; references as texts are."""
+    if case != "smart" or role == "def":
+        return case != "yes"
+    return not any(c.isupper() for c in text)
+
+
+def _with_docs(docs: I64, slots: Bool, search: Search) -> Bool:
+    found = np.zeros(search.facts.n_docs + 1, np.bool_)  # the last entry stands for dead slots
+    found[docs] = True
+    out: Bool = slots & found[search.facts.doc]
+    return out
+
+
+def _in_places(snapshot: Snapshot, places: Places, wanted: frozenset[str]) -> Places:
+    """Keep the matches that begin in a comment, a string, or code."""
+    keep = np.zeros(len(places), np.bool_)
+    for segment, _, positions, ordinals in by_segment(snapshot, places.doc):
+        for ordinal in np.unique(ordinals).tolist():
+            at = positions[ordinals == ordinal]
+            content = segment.doc_bytes(ordinal)
+            keep[at] = in_places(segment.language(ordinal), content, places.start[at], wanted)
+    return places.where(keep)
+
+
+def _candidates(snapshot: Snapshot, matcher: Matcher, mask: Bool) -> Bool:
+    """Return the documents that the trigrams of a matcher do not rule out."""
+    out = np.zeros(len(mask), np.bool_)
+    narrow = TrigramFilter(matcher.query)
+    for segment, base, _ in segment_masks(snapshot, mask):
+        ordinals = narrow.candidates(segment, as_ordinals(mask, base, segment.n_docs))
+        if ordinals is None:
+            out[base : base + segment.n_docs] = mask[base : base + segment.n_docs]
+        else:
+            out[base + ordinals] = True
+    return out
+
+
+def _conjunction(children: Iterable[Node], case: Case) -> TrigramQuery | None:
+    """Return what the trigrams of a document must fulfil for all text terms at once."""
+    queries = [matcher_of(c.text, c.regex, case).query for c in children if isinstance(c, Text)]
+    return conjunction(queries) if len(queries) > 1 else None
+
+
+def _estimate(snapshot: Snapshot, query: TrigramQuery) -> int | None:
+    if query.op == "all":
+        return None
+    if query.op == "none":
+        return 0
+    counts = [sum(s.trigram_count(key) for s in snapshot.segments) for key in sorted(query.keys)[:16]]
+    parts = [_estimate(snapshot, part) for part in query.parts[:16]]
+    if query.op == "or":
+        return None if None in parts else sum(counts) + sum(part for part in parts if part is not None)
+    known = counts + [part for part in parts if part is not None]
+    return min(known) if known else None
+
+
+def all_places(evidence: Iterable[Evidence], name: str) -> Places:
+    """Return the places of all evidence of one retriever."""
+    return join_places([item.places for item in evidence if item.name == name])

@@ -1,0 +1,369 @@
+"""What the retrievers found -> one table of candidates with the features that ranking looks at.
+
+A candidate is a place in a file: what two retrievers found at the same offset is one candidate. Retrievers of
+chunks (words, meaning) lift every candidate in the chunk; a chunk with no candidate becomes one itself.
+Content that stands under several paths of the root gives a candidate for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.records import F32, I64, Bool
+from search import facts as flags
+from search.facts import RootFacts
+from search.lexical import cover, query_terms
+from search.places import NONE, Places, by_segment, chunk_places, chunks_at, definitions_at
+from search.rank import Asked, Features
+from search.symbol import EXACT, FOLDED, PREFIX
+
+if TYPE_CHECKING:
+    from indexer.store.snapshot import Snapshot
+
+RECENT_NS = 86_400 * 10**9
+NAMES_MAX = 1_000  # candidates whose definition's name is compared with the query's words
+_OFFSET_BITS = 32
+_MISSING = np.float32(-np.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkList:
+    """Chunks that one retriever found."""
+
+    chunk: I64
+    score: F32
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """n candidates as columns."""
+
+    slot: I64
+    doc: I64
+    start: I64  # byte offset of the match; of the chunk where `is_chunk`
+    end: I64
+    chunk: I64  # global, -1 for none
+    definition: I64  # segment-wide number of the definition that the place names, -1 if it is none
+    is_chunk: Bool
+    is_file: Bool  # stands for the file, not for a place in it
+    found: dict[str, F32]
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def where(self, keep: I64 | Bool) -> Candidates:
+        """Return the candidates that `keep` selects."""
+        found = {name: score[keep] for name, score in self.found.items()}
+        return Candidates(
+            self.slot[keep],
+            self.doc[keep],
+            self.start[keep],
+            self.end[keep],
+            self.chunk[keep],
+            self.definition[keep],
+            self.is_chunk[keep],
+            self.is_file[keep],
+            found,
+        )
+
+
+def gather(
+    snapshot: Snapshot,
+    facts: RootFacts,
+    slots: Bool,
+    places: Iterable[tuple[str, Places]],
+    chunks: Iterable[tuple[str, ChunkList]],
+    files: Iterable[tuple[str, I64, F32]] = (),
+) -> Candidates:
+    """Join lists of places, of chunks and of files (slots) into candidates within `slots`."""
+    at_places = _join_places(list(places))
+    chunk_of = chunks_at(snapshot, at_places.doc, at_places.start)
+    found = dict(at_places.found)
+    joined = _with_chunks(snapshot, replace(at_places, chunk=chunk_of, found=found), list(chunks))
+    return _with_files(_on_slots(joined, facts, slots), list(files), facts)
+
+
+def features(
+    snapshot: Snapshot,
+    facts: RootFacts,
+    candidates: Candidates,
+    words: tuple[str, ...],
+    asked: Asked,
+    now: float,
+) -> Features:
+    """Return what ranking looks at."""
+    definition = _named_definition(snapshot, candidates)
+    flag = facts.flags[candidates.slot]
+    match, kind = _names(snapshot, candidates, definition, words)
+    whole, exact = _edges(snapshot, candidates, words)
+    terms = query_terms(words)
+    covered = np.zeros(len(candidates), np.float32)
+    if len(words) > 1:
+        has = candidates.chunk >= 0
+        distinct, which = np.unique(candidates.chunk[has], return_inverse=True)
+        covered[has] = cover(snapshot, terms, distinct)[which]
+    recent = np.asarray(facts.view.mtime_ns)[candidates.slot] > now * 1e9 - RECENT_NS
+    return Features(
+        found=candidates.found,
+        slot=candidates.slot,
+        twin=(candidates.doc << _OFFSET_BITS) | candidates.start,
+        name_match=match,
+        kind=kind,
+        whole_word=whole,
+        exact_case=exact,
+        path_match=_path_match(facts, candidates.slot, [t.text for t in terms if t.weight == 1.0]),
+        coverage=covered,
+        is_test=(flag & flags.TEST) != 0,
+        is_generated=(flag & flags.GENERATED) != 0,
+        is_vendored=(flag & flags.VENDORED) != 0,
+        is_docs=(flag & flags.DOCS) != 0,
+        is_recent=recent,
+        asked=asked,
+    )
+
+
+def at_definitions(snapshot: Snapshot, candidates: Candidates) -> Candidates:
+    """Move every candidate to the definition that it names or stands in; drop the others, and doubles."""
+    around = definitions_at(snapshot, candidates.doc, candidates.start)
+    definition = np.where(candidates.definition >= 0, candidates.definition, around)
+    kept = candidates.where(np.flatnonzero((definition >= 0) & ~candidates.is_file))
+    definition = definition[(definition >= 0) & ~candidates.is_file]
+    start, end = kept.start.copy(), kept.end.copy()
+    for segment, _, positions, _ordinals in by_segment(snapshot, kept.doc):
+        defs = definition[positions]
+        start[positions] = segment.def_name_start[defs]
+        name = segment.def_name[defs].astype(np.int64)
+        end[positions] = start[positions] + segment.name_off[name + 1] - segment.name_off[name] - 1
+    moved = replace(
+        kept,
+        start=start,
+        end=end,
+        definition=definition,
+        is_chunk=np.zeros(len(kept), np.bool_),
+    )
+    return _best_of(moved, (moved.slot << _OFFSET_BITS) | moved.start)
+
+
+def at_files(candidates: Candidates) -> Candidates:
+    """Keep one candidate of every file, with the best each retriever has for it."""
+    return _best_of(candidates, candidates.slot)
+
+
+def path_scores(facts: RootFacts, words: tuple[str, ...], slots: Bool) -> tuple[I64, F32]:
+    """Return the files whose path is, ends with, or contains what was typed: (slots, scores 0..1)."""
+    best = np.zeros(len(slots), np.float32)
+    for word in words:
+        typed = word.encode("utf-8", "surrogateescape").lower().strip(b"/")
+        if len(typed) < 2:
+            continue
+        for before, after, score in _PATH_WAYS:
+            found = flags.find_all(facts.lowered, before + typed + after)
+            hit = facts.slots_at(found + len(before))
+            np.maximum.at(best, hit[(hit >= 0) & (hit < len(best))], np.float32(score))
+    best[~slots] = 0
+    named = np.flatnonzero(best)
+    return named, best[named]
+
+
+_PATH_WAYS = ((b"\n", b"\n", 1.0), (b"/", b"\n", 0.9), (b"/", b".", 0.7), (b"\n", b".", 0.7), (b"", b"", 0.3))
+
+
+def _join_places(lists: list[tuple[str, Places]]) -> Candidates:
+    """Make one row of every distinct (document, offset)."""
+    doc = np.concatenate([np.empty(0, np.int64), *(p.doc for _, p in lists)])
+    start = np.concatenate([np.empty(0, np.int64), *(p.start for _, p in lists)])
+    key, first, which = np.unique((doc << _OFFSET_BITS) | start, return_index=True, return_inverse=True)
+    n = len(key)
+    end = np.zeros(n, np.int64)
+    definition = np.full(n, NONE, np.int64)
+    np.maximum.at(end, which, np.concatenate([np.empty(0, np.int64), *(p.end for _, p in lists)]))
+    np.maximum.at(
+        definition, which, np.concatenate([np.empty(0, np.int64), *(p.definition for _, p in lists)])
+    )
+    found: dict[str, F32] = {}
+    at = 0
+    for name, part in lists:
+        score = found.setdefault(name, np.full(n, _MISSING, np.float32))
+        np.maximum.at(score, which[at : at + len(part)], part.score)
+        at += len(part)
+    none = np.zeros(n, np.bool_)
+    return Candidates(
+        np.full(n, NONE, np.int64), doc[first], start[first], end, np.full(n, NONE, np.int64), definition,
+        none, none.copy(), found,
+    )  # fmt: skip
+
+
+def _with_chunks(snapshot: Snapshot, table: Candidates, lists: list[tuple[str, ChunkList]]) -> Candidates:
+    """Give candidates what their chunk scored, and add the chunks that have no candidate."""
+    if not lists:
+        return table
+    listed = np.unique(np.concatenate([part.chunk for _, part in lists]))
+    alone = np.setdiff1d(listed, table.chunk)
+    doc, start, end = chunk_places(snapshot, alone)
+    n, added = len(table), len(alone)
+    chunk = np.concatenate((table.chunk, alone))
+    found = {
+        name: np.concatenate((score, np.full(added, _MISSING, np.float32)))
+        for name, score in table.found.items()
+    }
+    for name, part in lists:
+        if not len(part.chunk):
+            continue
+        order = np.argsort(part.chunk)
+        ordered = part.chunk[order]
+        at = np.minimum(np.searchsorted(ordered, chunk), len(ordered) - 1)
+        score = np.where(ordered[at] == chunk, part.score[order][at], _MISSING).astype(np.float32)
+        found[name] = np.maximum(found[name], score) if name in found else score
+    return Candidates(
+        np.full(n + added, NONE, np.int64),
+        np.concatenate((table.doc, doc)),
+        np.concatenate((table.start, start)),
+        np.concatenate((table.end, end)),
+        chunk,
+        np.concatenate((table.definition, np.full(added, NONE, np.int64))),
+        np.concatenate((table.is_chunk, np.ones(added, np.bool_))),
+        np.concatenate((table.is_file, np.zeros(added, np.bool_))),
+        found,
+    )
+
+
+def _on_slots(table: Candidates, facts: RootFacts, slots: Bool) -> Candidates:
+    """Repeat every candidate for each admitted path of its document."""
+    docs = np.unique(table.doc)
+    owned = np.unique(np.asarray(facts.view.doc_slots(docs), np.int64))
+    owned = owned[slots[owned]]
+    order = np.argsort(facts.doc[owned], kind="stable")
+    owned = owned[order]
+    of_doc = facts.doc[owned]
+    low = np.searchsorted(of_doc, table.doc, side="left")
+    count = np.searchsorted(of_doc, table.doc, side="right") - low
+    row = np.repeat(np.arange(len(table)), count)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    out = table.where(row)
+    return replace(out, slot=owned[low[row] + nth])
+
+
+def _with_files(table: Candidates, lists: list[tuple[str, I64, F32]], facts: RootFacts) -> Candidates:
+    """Add candidates that stand for whole files."""
+    for name, slots, score in lists:
+        n, added = len(table), len(slots)
+        missing = np.full(added, _MISSING, np.float32)
+        found = {known: np.concatenate((old, missing)) for known, old in table.found.items()}
+        own = np.concatenate((np.full(n, _MISSING, np.float32), score.astype(np.float32)))
+        found[name] = np.maximum(found[name], own) if name in found else own
+        zero, none = np.zeros(added, np.int64), np.full(added, NONE, np.int64)
+        yes, no = np.ones(added, np.bool_), np.zeros(added, np.bool_)
+        table = Candidates(
+            np.concatenate((table.slot, slots)),
+            np.concatenate((table.doc, facts.doc[slots])),
+            np.concatenate((table.start, zero)),
+            np.concatenate((table.end, zero)),
+            np.concatenate((table.chunk, none)),
+            np.concatenate((table.definition, none)),
+            np.concatenate((table.is_chunk, no)),
+            np.concatenate((table.is_file, yes)),
+            found,
+        )
+    return table
+
+
+def _best_of(table: Candidates, key: I64) -> Candidates:
+    """Keep the first candidate of every key, with the best score each retriever gave to any of them."""
+    distinct, first, which = np.unique(key, return_index=True, return_inverse=True)
+    found: dict[str, F32] = {}
+    total = np.zeros(len(table), np.float32)
+    for name, score in table.found.items():
+        best = np.full(len(distinct), _MISSING, np.float32)
+        np.maximum.at(best, which, score)
+        found[name] = best
+        total += np.where(np.isfinite(score), 1 + score, 0)
+    # The place shown is the one that most retrievers like best; files themselves only where nothing else is.
+    total = np.where(table.is_file, -1, total)
+    order = np.lexsort((table.start, -total, which))
+    first = order[np.searchsorted(which[order], np.arange(len(distinct)))]
+    return replace(table.where(first), found=found)
+
+
+def _named_definition(snapshot: Snapshot, table: Candidates) -> I64:
+    """Return the definition whose name begins at each candidate, -1 for none."""
+    out = table.definition.copy()
+    open_ = np.flatnonzero((out < 0) & ~table.is_chunk & ~table.is_file)
+    around = definitions_at(snapshot, table.doc[open_], table.start[open_])
+    for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[open_]):
+        at = around[positions]
+        names = (at >= 0) & (segment.def_name_start[np.maximum(at, 0)] == table.start[open_[positions]])
+        out[open_[positions]] = np.where(names, at, NONE)
+    return out
+
+
+def _names(snapshot: Snapshot, table: Candidates, definition: I64, words: tuple[str, ...]) -> tuple[F32, I64]:
+    """Return how well each candidate defines one of the words, and its kind (-1: no definition)."""
+    match = np.zeros(len(table), np.float32)
+    kind = np.full(len(table), NONE, np.int64)
+    exact = {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
+    folded = {word.lower() for word in exact}
+    symbol = table.found.get("symbol")
+    defined = np.flatnonzero(definition >= 0)
+    for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[defined]):
+        at = defined[positions]
+        defs = definition[at]
+        kind[at] = segment.def_kind[defs]
+        for row, name_number in zip(at[:NAMES_MAX].tolist(), segment.def_name[defs].tolist(), strict=False):
+            name = segment.name(name_number)
+            if name in exact:
+                match[row] = EXACT
+            elif name.lower() in folded:
+                match[row] = FOLDED
+            elif any(name.lower().startswith(word) for word in folded if len(word) > 2):
+                match[row] = PREFIX / 2
+    if symbol is not None:
+        # A container that does not fit has halved the score; the name alone must not make up for it.
+        match = np.where(np.isfinite(symbol), np.clip(symbol, 0, 1), match)
+    return match.astype(np.float32), kind
+
+
+def _edges(snapshot: Snapshot, table: Candidates, words: tuple[str, ...]) -> tuple[Bool, Bool]:
+    """Return which candidates are whole words, and which are spelled as one of the query's words."""
+    whole = np.zeros(len(table), np.bool_)
+    exact = np.zeros(len(table), np.bool_)
+    spelled = {word.encode("utf-8", "surrogateescape") for word in words}
+    spelled |= {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
+    rows = np.flatnonzero(~table.is_chunk & ~table.is_file & (table.end > table.start))
+    for segment, _, positions, ordinals in by_segment(snapshot, table.doc[rows]):
+        at = rows[positions]
+        content = np.frombuffer(segment.content, np.uint8)
+        first = segment.doc_start[ordinals].astype(np.int64)
+        start, end = first + table.start[at], first + table.end[at]
+        # Separators stand between documents, so the bytes around a match can be read, but for the first.
+        left = ~_IS_WORD[content[np.maximum(start - 1, 0)]] | ~_IS_WORD[content[start]] | (start == 0)
+        right = ~_IS_WORD[content[np.minimum(end, len(content) - 1)]] | ~_IS_WORD[content[end - 1]]
+        whole[at] = left & right
+        lengths = {len(word) for word in spelled}
+        some = np.flatnonzero(np.isin(end - start, list(lengths)))
+        for i in some.tolist():
+            exact[at[i]] = bytes(segment.content[start[i] : end[i]]) in spelled
+    return whole, exact
+
+
+_IS_WORD = np.zeros(256, np.bool_)
+_IS_WORD[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = True
+
+
+def _path_match(facts: RootFacts, slots: I64, terms: list[bytes]) -> F32:
+    """Return the mean over the terms of the share of each in the path."""
+    total = np.zeros(len(slots), np.float32)
+    listed = terms[:12]
+    for term in listed:
+        named, share = facts.path_matches(term)
+        if len(named):
+            at = np.minimum(np.searchsorted(named, slots), len(named) - 1)
+            total += np.where(named[at] == slots, share[at], 0)
+    return (total / max(1, len(listed))).astype(np.float32)
+
+
+def _last_part(word: str) -> str:
+    return word.removesuffix("()").replace("::", ".").replace("->", ".").rpartition(".")[2] or word
