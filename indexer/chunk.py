@@ -1,11 +1,11 @@
 """Cut a file into chunks along its definitions. Pure.
 
 A chunk is a run of whole lines; together the chunks cover every line once. Every gap between two lines has
-a strength (the start of a top-level function is strong, a blank line weak, the middle of a statement nothing),
-and from the start of a chunk the gap with the best sum of strength and size is taken. One greedy pass joins
-short neighbours, splits long definitions at their parts or at blank lines, and keeps a function of up to the
-maximum whole; an optimal pass (dynamic programming) would look at 80 times as many pairs for cuts that read
-the same.
+a strength (the start of a top-level function is strong, a blank line weak, the middle of a statement
+nothing), and from the start of a chunk the gap with the best sum of strength and size is taken. One greedy
+pass joins short neighbours, splits long definitions at their parts or at blank lines, and keeps a function
+of up to the maximum whole; an optimal pass (dynamic programming) would look at 80 times as many pairs for
+cuts that read the same.
 """
 
 from __future__ import annotations
@@ -75,13 +75,14 @@ def chunks(lines: Lines, symbols: SymbolTable, attached: Bool) -> ChunkTable:
     above = _first_attached(attached)
     starts = above[lines.at(symbols.start.astype(np.int64))]
     ends = lines.at(np.maximum(symbols.end.astype(np.int64) - 1, symbols.start)) + 1
+    opens = np.minimum(symbols.start.astype(np.int64), lines.first[starts])
     cuts = _cuts(lines, _strengths(lines, _depths(symbols), starts, ends))
     offsets = lines.start[cuts]
     return ChunkTable(
         start=offsets[:-1].astype(np.uint32),
         end=offsets[1:].astype(np.uint32),
         line=(cuts[:-1] + 1).astype(np.uint32),
-        symbol=_shown(offsets, lines.start[starts], lines.start[ends], symbols).astype(np.int32),
+        symbol=_shown(offsets, opens, symbols.end.astype(np.int64)).astype(np.int32),
     )
 
 
@@ -143,16 +144,16 @@ def _cuts(lines: Lines, strength: F32) -> I64:
     return np.array(cuts, np.int64)
 
 
-def _shown(offsets: I64, starts: I64, ends: I64, symbols: SymbolTable) -> I64:
+def _shown(offsets: I64, starts: I64, ends: I64) -> I64:
     """Return for each chunk the definition it mainly shows, or -1."""
     n = len(offsets) - 1
     shown = np.full(n, -1, np.int64)
-    if not len(symbols) or not n:
+    if not len(starts) or not n:
         return shown
     first = np.searchsorted(offsets, starts, side="right") - 1
     last = np.searchsorted(offsets, ends, side="left")  # one past the last chunk
     spans = last - first
-    definition = np.repeat(np.arange(len(symbols)), spans)
+    definition = np.repeat(np.arange(len(starts)), spans)
     chunk = np.arange(int(spans.sum())) - np.repeat(np.cumsum(spans) - spans, spans) + first[definition]
     opens, closes = offsets[chunk], offsets[chunk + 1]
     overlap = np.minimum(ends[definition], closes) - np.maximum(starts[definition], opens)

@@ -1,17 +1,20 @@
 """Grammars and their queries: the only door of tree-sitter.
 
 A file goes in, byte ranges by capture name come out; no node leaves this module, because a node keeps its
-whole tree alive and a tree costs tens of times its source. Grammars are separate wheels that are imported when
-a file of their language is first met (the SQL one alone is 13 MB), and each query is compiled once a process.
+whole tree alive and a tree costs tens of times its source. Grammars are separate wheels that are imported
+when a file of their language is first met (the SQL one alone is 13 MB), and each query is compiled once a
+process.
 
 What a query may capture (queries/<language>.scm):
 
     @def.KIND    a whole definition; KIND is one of records.KINDS
     @name.KIND   the name in it; it belongs to the innermost @def.KIND around it
     @ref.ROLE    a reference; ROLE is one of records.ROLES. The most telling role of a place wins (parse.py)
+    @member.read, @member.write   the same for what follows a dot, which no local variable can be
     @local       where a parameter or local variable is declared: no definition, and reads and writes of that
                  name in the same function are no references. Without this rule two thirds of all references
                  of C code are `i`, `ret` and `dev`.
+    @undef       a range that another pattern captured as a definition and that is none
     @attach      comments, decorators, attributes: lines that belong to the definition below them
 
 What tree-sitter does badly, and what is done about it here:
@@ -70,9 +73,10 @@ PARSED_LANGUAGES = frozenset(_WHEELS)
 
 # Query files of a language, joined: a dialect adds to what it extends.
 _QUERY_FILES: dict[str, tuple[str, ...]] = {
+    "c": ("c", "c89"),
     "cpp": ("c", "cpp"),
     "typescript": ("ecmascript", "typescript"),
-    "javascript": ("ecmascript", "javascript"),
+    "javascript": ("ecmascript", "jsx", "javascript"),
     "tsx": ("ecmascript", "typescript", "jsx"),
 }
 

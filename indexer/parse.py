@@ -1,8 +1,9 @@
 """SourceFile -> chunks, definitions, references. Pure, except that it looks at the clock for its deadline.
 
-A broken file is no error: what tree-sitter could not read is listed in `Parsed.problems`, and a file it should
-not or cannot read at all gets chunks by lines. Inputs that are known to crash a grammar are turned away before
-they reach it (grammar.refusal); unknown ones end the process, which is why this runs in workers.
+A broken file is no error: what tree-sitter could not read is listed in `Parsed.problems`, and a file it
+should not or cannot read at all gets chunks by lines. Inputs that are known to crash a grammar are turned
+away before they reach it (grammar.refusal); unknown ones end the process, which is why this runs in
+workers.
 """
 
 from __future__ import annotations

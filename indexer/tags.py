@@ -19,10 +19,13 @@ from indexer.records import I64, KIND_ID, ROLE_ID, Bool, ReferenceTable, SymbolT
 
 NAME_BYTES_MAX = 256  # longer "names" are headings that are paragraphs, or garbage
 
-# Where one place is captured in several roles, the first of these wins; "read" is what generic patterns say.
-_ROLES_BY_WEIGHT = ("import", "call", "inherit", "type", "write", "other", "read")
-
-_ROLE_OF_WEIGHT = np.array([ROLE_ID[role] for role in _ROLES_BY_WEIGHT], np.int64)
+# Where one place is captured in several ways, the first of these wins; "ref.read" is what generic patterns say.
+_REFERENCES_BY_WEIGHT = (
+    "ref.import", "ref.call", "ref.inherit", "ref.type", "member.write", "ref.write", "ref.other",
+    "member.read", "ref.read",
+)  # fmt: skip
+_ROLE_OF_WEIGHT = np.array([ROLE_ID[name.partition(".")[2]] for name in _REFERENCES_BY_WEIGHT], np.int64)
+_MAY_BE_LOCAL = np.array([name in ("ref.write", "ref.read") for name in _REFERENCES_BY_WEIGHT], np.bool_)
 
 _CALLABLES = frozenset(("function", "method", "test"))
 _CONTAINERS = frozenset(("class", "struct", "trait", "interface", "impl", "enum"))
@@ -62,6 +65,7 @@ def definitions(content: bytes, lines: Lines, found: Mapping[str, Capture]) -> D
     local = [place for place in _places(found.get("local")) if place[0] not in own]
     own.update(start for start, _ in local)
     nested = _nested(rows)
+    _in_capitals(content, nested)
     local += nested.hidden
     name_start = np.array([row[2] for row in nested.rows], np.int64)
     symbols = SymbolTable(
@@ -116,6 +120,9 @@ def _paired(found: Mapping[str, Capture]) -> list[_Row]:
                 if other is None or _KIND_WEIGHT.get(kind, 99) < _KIND_WEIGHT.get(other[4], 99):
                     rows[start] = (body[0], body[1], start, end, kind)
                 break
+    if "name.test" in found:  # TEST(Suite, Name) { } of gtest reads as a function named TEST
+        tests = {row[:2] for row in rows.values() if row[4] == "test"}
+        return sorted(row for row in rows.values() if row[4] == "test" or row[:2] not in tests)
     return sorted(rows.values())
 
 
@@ -160,6 +167,14 @@ def _nested(rows: list[_Row]) -> _Nested:
     return out
 
 
+def _in_capitals(content: bytes, nested: _Nested) -> None:
+    """Make variables that are written in capitals constants, as their author meant them."""
+    variable, constant = KIND_ID["variable"], KIND_ID["constant"]
+    for i, kind in enumerate(nested.kinds):
+        if kind == variable and content[nested.rows[i][2] : nested.rows[i][3]].isupper():
+            nested.kinds[i] = constant
+
+
 def _names(content: bytes, rows: list[_Row]) -> list[bytes]:
     """Return the names as they are written, without what would break a list of names."""
     names = [content[row[2] : row[3]] for row in rows]
@@ -178,44 +193,44 @@ def _one_line(name: bytes) -> bytes:
 
 def references(content: bytes, found: Mapping[str, Capture], known: Definitions) -> ReferenceTable:
     """Make the table of references: by name, in order of place, without the names that are declared there."""
-    start, end, role = _by_place(found)
+    start, end, weight = _by_place(found)
     keep = (end > start) & (end - start <= NAME_BYTES_MAX)
     if len(known.own):
         at = np.minimum(np.searchsorted(known.own, start), len(known.own) - 1)
         keep &= known.own[at] != start
-    start, end, role = start[keep], end[keep], role[keep]
+    start, end, weight = start[keep], end[keep], weight[keep]
     ids: dict[bytes, int] = defaultdict(count().__next__)
     name = np.array([ids[content[a:b]] for a, b in zip(start.tolist(), end.tolist(), strict=True)], np.int64)
-    keep = ~_is_local(content, ids, name, start, role, known)
+    keep = ~(_MAY_BE_LOCAL[weight] & _is_declared_around(content, ids, name, start, known))
     for text, number in ids.items():
         if b"\n" in text or b"\r" in text:
             keep &= name != number
-    return _renumbered(list(ids), name[keep], start[keep], role[keep])
+    return _renumbered(list(ids), name[keep], start[keep], _ROLE_OF_WEIGHT[weight[keep]])
 
 
 def _by_place(found: Mapping[str, Capture]) -> tuple[I64, I64, I64]:
-    """Return start, end and role of every captured reference, one for each place, in order."""
+    """Return start, end and weight of every captured reference, one for each place, in order."""
     starts, ends, weights = [_NO_PLACES], [_NO_PLACES], [_NO_PLACES]
-    for weight, role in enumerate(_ROLES_BY_WEIGHT):
-        capture = found.get("ref." + role)
+    for weight, name in enumerate(_REFERENCES_BY_WEIGHT):
+        capture = found.get(name)
         if capture is not None:
             starts.append(np.array(capture.start, np.int64))
             ends.append(np.array(capture.end, np.int64))
             weights.append(np.full(len(capture.start), weight, np.int64))
     start = np.concatenate(starts)
-    key = start * len(_ROLES_BY_WEIGHT) + np.concatenate(weights)
+    key = start * len(_REFERENCES_BY_WEIGHT) + np.concatenate(weights)
     order = np.argsort(key)
     start = start[order]
     first = np.ones(len(start), np.bool_)
     first[1:] = start[1:] != start[:-1]
     order = order[first]
-    return start[first], np.concatenate(ends)[order], _ROLE_OF_WEIGHT[np.concatenate(weights)[order]]
+    return start[first], np.concatenate(ends)[order], np.concatenate(weights)[order]
 
 
-def _is_local(
-    content: bytes, ids: Mapping[bytes, int], name: I64, start: I64, role: I64, known: Definitions
+def _is_declared_around(
+    content: bytes, ids: Mapping[bytes, int], name: I64, start: I64, known: Definitions
 ) -> Bool:
-    """Mark reads and writes of a name that the same outermost function declares."""
+    """Mark places with a name that the same outermost function declares for itself."""
     n_names = len(ids)
     declared = [(begin, ids[text]) for begin, end in known.locals if (text := content[begin:end]) in ids]
     if not declared or not known.callables:
@@ -229,10 +244,8 @@ def _is_local(
         return np.where(inside, function * n_names + names, -1)
 
     within = of(start, name)
-    hidden = (role == ROLE_ID["read"]) | (role == ROLE_ID["write"])
-    hidden &= within >= 0
-    hidden &= np.isin(within, of(pairs[:, 0], pairs[:, 1]))
-    return hidden
+    inside: Bool = (within >= 0) & np.isin(within, of(pairs[:, 0], pairs[:, 1]))
+    return inside
 
 
 def _renumbered(texts: list[bytes], name: I64, start: I64, role: I64) -> ReferenceTable:

@@ -64,7 +64,6 @@
 (parameter_declaration
   declarator: (function_declarator
     declarator: (parenthesized_declarator (pointer_declarator declarator: (identifier) @local))))
-(parameter_list (identifier) @local)
 (preproc_params (identifier) @local)
 
 ; What the kernel and others define through macros: DEFINE_MUTEX(lock), SYSCALL_DEFINE3(read, ...).
@@ -87,19 +86,19 @@
 (call_expression function: (identifier) @ref.call)
 (call_expression function: (field_expression field: (field_identifier) @ref.call))
 (assignment_expression left: (identifier) @ref.write)
-(assignment_expression left: (field_expression field: (field_identifier) @ref.write))
+(assignment_expression left: (field_expression field: (field_identifier) @member.write))
 (assignment_expression left: (subscript_expression argument: (identifier) @ref.write))
 (assignment_expression
-  left: (subscript_expression argument: (field_expression field: (field_identifier) @ref.write)))
+  left: (subscript_expression argument: (field_expression field: (field_identifier) @member.write)))
 (assignment_expression left: (pointer_expression argument: (identifier) @ref.write))
 (update_expression argument: (identifier) @ref.write)
-(update_expression argument: (field_expression field: (field_identifier) @ref.write))
-(field_designator (field_identifier) @ref.write)
+(update_expression argument: (field_expression field: (field_identifier) @member.write))
+(field_designator (field_identifier) @member.write)
 (declaration declarator: (function_declarator declarator: (identifier) @ref.other))
 (declaration
   declarator: (pointer_declarator declarator: (function_declarator declarator: (identifier) @ref.other)))
 (type_identifier) @ref.type
 (identifier) @ref.read
-(field_identifier) @ref.read
+(field_identifier) @member.read
 
 (comment) @attach
