@@ -36,6 +36,7 @@ CALL_TIMEOUT_S = 60.0  # without a reply for this long the daemon is taken for h
 START_TIMEOUT_S = 10.0  # settings: daemon.start_timeout_ms
 _RECV_BYTES = 65_536
 _CONNECT_RETRY_S = 0.01
+_RESTART_AFTER_S = 0.5
 
 READY_FD = "EINSTEIN_READY_FD"  # the pipe on which a started process says that it is ready
 
@@ -152,11 +153,14 @@ def connect(
         return Connection(sock)
     if not start or socket_path is not None:
         raise DaemonUnavailable("no daemon is running; start it with `searchd start`")
-    start_daemon(timeout, environ)
     while time.monotonic() < deadline:
-        if sock := _try_connect(path, deadline):
-            return Connection(sock)
-        time.sleep(_CONNECT_RETRY_S)
+        start_daemon(max(deadline - time.monotonic(), 0.1), environ)
+        # The lock may be held and yet nobody listen: a daemon is ending, or another client's is starting.
+        patience = min(time.monotonic() + _RESTART_AFTER_S, deadline)
+        while time.monotonic() < patience:
+            if sock := _try_connect(path, deadline):
+                return Connection(sock)
+            time.sleep(_CONNECT_RETRY_S)
     raise DaemonUnavailable(f"the daemon was started but does not listen; see {paths.log_path(environ)}")
 
 
@@ -240,13 +244,15 @@ def running_pid(environ: Mapping[str, str] | None = None) -> int:
 
 def stop_daemon(timeout: float = START_TIMEOUT_S, environ: Mapping[str, str] | None = None) -> bool:
     """Ask the supervisor to drain and end, and wait until the lock is free; False if none was running."""
+    import contextlib
     import signal
 
     deadline = time.monotonic() + timeout
     asked = 0
     while pid := running_pid(environ):
         if pid > 0 and pid != asked:
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # killed; its writer holds the lock and is ending
+                os.kill(pid, signal.SIGTERM)
             asked = pid
         if time.monotonic() > deadline:
             raise DeadlineExceeded(f"the daemon (process {pid}) did not end within {timeout:g} s")
