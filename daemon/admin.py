@@ -11,8 +11,6 @@ import argparse
 import json
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,11 +18,10 @@ from typing import Any
 from config import paths, settings
 from config.errors import DaemonUnavailable, EinsteinError, UsageError
 from daemon import client, report
+from daemon.progress import follow
 from daemon.render import Style, clean, failure
 
 YES, NO, FAILED = 0, 1, 2
-POLL_S = 0.2  # between looks at the progress of an index
-PLAIN_PROGRESS_S = 2.0  # between lines of progress where there is no terminal
 LOG_TAIL_BYTES = 1 << 20
 
 Options = argparse.Namespace
@@ -128,7 +125,7 @@ def status(options: Options, style: Style) -> int:
 def add(options: Options, style: Style) -> int:
     """`searchd add`"""
     root = _directory(options.root)
-    found = _follow("add", root, style) if options.wait else client.ask("add", {"path": root})
+    found = follow("add", root, style) if options.wait else client.ask("add", {"path": root})
     _print_root(found, "indexed" if options.wait else "being indexed")
     return YES
 
@@ -136,7 +133,7 @@ def add(options: Options, style: Style) -> int:
 def rebuild(options: Options, style: Style) -> int:
     """`searchd rebuild`"""
     root = _directory(options.root)
-    found = _follow("rebuild", root, style) if options.wait else client.ask("rebuild", {"path": root})
+    found = follow("rebuild", root, style) if options.wait else client.ask("rebuild", {"path": root})
     _print_root(found, "rebuilt" if options.wait else "being rebuilt")
     return YES
 
@@ -248,124 +245,6 @@ def _fsck_here() -> list[str]:
 def _print_root(found: dict[str, Any], done: str) -> None:
     counts = [f"{found[name]:,} {name}" for name in ("files", "chunks", "symbols") if name in found]
     print(f"{clean(str(found.get('path', '')))}: {done}" + (f" ({', '.join(counts)})" if counts else ""))
-
-
-class _Waiting(threading.Thread):
-    """A request that is answered only when the work is done, beside the one that asks how far it is."""
-
-    def __init__(self, method: str, root: str) -> None:
-        super().__init__(daemon=True)
-        self.method, self.root = method, root
-        self.result: dict[str, Any] = {}
-        self.error: EinsteinError | None = None
-
-    def run(self) -> None:
-        try:
-            self.result = client.ask(self.method, {"path": self.root, "wait": True}, timeout=None)
-        except EinsteinError as error:
-            self.error = error
-
-
-def _follow(method: str, root: str, style: Style) -> dict[str, Any]:
-    """Ask for `method` and show its progress until it is done. An interrupt ends the show, not the work."""
-    client.connect().close()  # starts the daemon here, so that both connections find it
-    waiting = _Waiting(method, root)
-    waiting.start()
-    show = _bar if sys.stderr.isatty() and style.color else _plain
-    show(waiting, os.path.realpath(root))
-    if waiting.error is not None:
-        raise waiting.error
-    return waiting.result
-
-
-class Progress:
-    """Files and bytes done over time -> rates and ETA.
-
-    Rates are those of the last `window_s` seconds: the start is slow and large files come in clumps, so
-    neither the mean of all nor the last step says when it ends.
-    """
-
-    def __init__(self, window_s: float = 10.0) -> None:
-        self.window_s = window_s
-        self.total = 0
-        self._seen: list[tuple[float, int, int]] = [(0.0, 0, 0)]
-
-    def update(self, now: float, done: int, total: int, n_bytes: int) -> None:
-        """Take what a status said at `now` (seconds)."""
-        if not self.total:
-            self._seen.clear()
-        self.total = total
-        self._seen.append((now, done, n_bytes))
-        while now - self._seen[0][0] > self.window_s and len(self._seen) > 2:
-            self._seen.pop(0)
-
-    @property
-    def done(self) -> int:
-        """Files done."""
-        return self._seen[-1][1]
-
-    def rates(self) -> tuple[float, float]:
-        """Files and bytes per second; 0 while unknown."""
-        (began, *first), (ended, *last) = self._seen[0], self._seen[-1]
-        taken = ended - began
-        files, n_bytes = (
-            max(0.0, (b - a) / taken) if taken > 0 else 0.0 for a, b in zip(first, last, strict=True)
-        )
-        return files, n_bytes
-
-    def left_s(self) -> float | None:
-        """Seconds left at this rate, None while unknown."""
-        files, _ = self.rates()
-        return (self.total - self.done) / files if files else None
-
-    def __str__(self) -> str:
-        files, n_bytes = self.rates()
-        text = f"{self.done:,} of {self.total:,} files"
-        if files:
-            text += f", {files:,.0f} files/s, {report.size(n_bytes)}/s"
-        left = self.left_s()
-        return text if left is None else f"{text}, {report.duration(left)} left"
-
-
-def _look(connection: client.Connection, root: str, progress: Progress) -> bool:
-    """Update from the daemon's status; False while it says nothing of the root."""
-    for one in connection.call("status")["roots"]:
-        if one["path"] == root and one.get("files_total"):
-            done, n_bytes = one.get("files_done", 0), one.get("bytes_done", 0)
-            progress.update(time.monotonic(), done, one["files_total"], n_bytes)
-            return True
-    return False
-
-
-def _plain(waiting: _Waiting, root: str) -> None:
-    """A line now and then."""
-    progress, said = Progress(), time.monotonic()
-    with client.connect(start=False) as connection:
-        while waiting.is_alive():
-            waiting.join(POLL_S)
-            known = _look(connection, root, progress)
-            if known and waiting.is_alive() and time.monotonic() - said >= PLAIN_PROGRESS_S:
-                said = time.monotonic()
-                print(f"indexing: {progress}", file=sys.stderr, flush=True)
-
-
-def _bar(waiting: _Waiting, root: str) -> None:
-    """A bar on the terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    progress = Progress()
-    columns = (TextColumn("indexing"), BarColumn(), TextColumn("{task.fields[said]}"))
-    with (
-        client.connect(start=False) as connection,
-        Bars(*columns, console=Console(stderr=True), transient=True) as bars,
-    ):
-        task = bars.add_task("indexing", total=None, said="")
-        while waiting.is_alive():
-            waiting.join(POLL_S)
-            if _look(connection, root, progress):
-                bars.update(task, completed=progress.done, total=progress.total, said=str(progress))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 
 from config import paths
 from config.errors import NoSuchRoot
-from daemon import admin, client, doctor
+from daemon import admin, client, doctor, progress
 from tests.daemon.small_server import Server
 
 
@@ -139,8 +139,8 @@ def test_add_wait_shows_progress_until_it_is_done(
         return root(params["path"])
 
     server.handler = handler
-    monkeypatch.setattr(admin, "POLL_S", 0.001)
-    monkeypatch.setattr(admin, "PLAIN_PROGRESS_S", 0.0)
+    monkeypatch.setattr(progress, "POLL_S", 0.001)
+    monkeypatch.setattr(progress, "PLAIN_PROGRESS_S", 0.0)
     assert admin.main(["add", str(tmp_path), "--wait"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{tmp_path}: indexed (1,234 files, 5,000 chunks, 900 symbols)\n"
@@ -153,9 +153,9 @@ def test_the_bar_of_a_terminal_ends_with_the_work(
     server.handler = lambda method, _params: (
         {"roots": [root(str(tmp_path))]} if method == "status" else root("x")
     )
-    waiting = admin._Waiting("add", str(tmp_path))
+    waiting = progress._Waiting("add", str(tmp_path))
     waiting.start()
-    admin._bar(waiting, str(tmp_path))
+    progress._bar(waiting, str(tmp_path))
     assert waiting.result["path"] == "x"
     assert capsys.readouterr().out == ""
 
@@ -172,16 +172,16 @@ def test_a_failed_add_is_an_error(server: Server, tmp_path: Path, capsys: pytest
 
 
 def test_rates_come_from_a_window_and_the_end_is_estimated() -> None:
-    progress = admin.Progress(window_s=10.0)
-    assert str(progress) == "0 of 0 files"
-    progress.update(100.0, 0, 1000, 0)
-    assert (progress.rates(), progress.left_s(), str(progress)) == ((0.0, 0.0), None, "0 of 1,000 files")
+    shown = progress.Progress(window_s=10.0)
+    assert str(shown) == "0 of 0 files"
+    shown.update(100.0, 0, 1000, 0)
+    assert (shown.rates(), shown.left_s(), str(shown)) == ((0.0, 0.0), None, "0 of 1,000 files")
     for second in range(1, 21):  # 1 file/s for ten seconds, then 40
         done = second if second <= 10 else 10 + (second - 10) * 40
-        progress.update(100.0 + second, done, 1000, done * 1_000_000)
-    assert progress.rates() == (40.0, 40_000_000.0)
-    assert progress.left_s() == (1000 - 410) / 40
-    assert str(progress) == "410 of 1,000 files, 40 files/s, 40.0 MB/s, 15 s left"
+        shown.update(100.0 + second, done, 1000, done * 1_000_000)
+    assert shown.rates() == (40.0, 40_000_000.0)
+    assert shown.left_s() == (1000 - 410) / 40
+    assert str(shown) == "410 of 1,000 files, 40 files/s, 40.0 MB/s, 15 s left"
 
 
 def test_roots_and_remove(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
