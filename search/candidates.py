@@ -14,11 +14,13 @@ import numpy as np
 from indexer.records import I64, U16, U32, U64, Bool
 from search.regex_trigrams import TrigramQuery
 
-# Costs on one core: decoding a posting list, per call and per document in it; verifying one document
-# (16 KB of source at 1-2 GB/s, and the call). Linux 6.1 in segments of 65,535 documents.
-LIST_US = 15.0
-POSTING_US = 0.002
-DOC_US = 10.0
+# Costs on one core, measured on Linux 6.1: decoding a posting list, per list and per document in it;
+# verifying a document, per call and per byte (RE2 at 1 GB/s).
+LIST_US = 8.0
+POSTING_US = 0.008
+DOC_US = 3.0
+BYTE_US = 0.001
+VERIFY_DOCS_MAX = 2000  # more documents are worth any list
 
 
 class Contents(Protocol):
@@ -80,25 +82,37 @@ class _Lists:
         if query.op == "or":
             return self._any_of(query, among)
         assert query.op == "and", query.op
-        costs: list[tuple[int, int, int | TrigramQuery]] = [
-            (self._counts.get(k, 0), k, k) for k in query.keys
-        ]
-        costs += [(self._estimate(part), i, part) for i, part in enumerate(query.parts)]
-        costs.sort(key=lambda cost: cost[:2])
+        items: list[int | TrigramQuery] = [*query.keys, *query.parts]
+        sized = [(self._estimate(item), i) for i, item in enumerate(items)]
         found = among
-        for count, _, item in costs:
+        for count, i in sorted(sized):
             if count == 0 or (found is not None and not len(found)):
                 return np.empty(0, np.int64)
-            if found is not None and len(found) * DOC_US < LIST_US + count * POSTING_US:
+            if found is not None and self._verify_us(found) < self._read_us(items[i]):
                 break
+            item = items[i]
             if isinstance(item, int):
                 found = self._within(found, self._segment.trigram_docs(item))
-            elif count < self._segment.n_docs:
+            else:
                 found = self.narrow(item, found)
         return found
 
-    def _estimate(self, query: TrigramQuery) -> int:
+    def _verify_us(self, found: I64) -> float:
+        """Return what reading these documents would cost."""
+        if len(found) > VERIFY_DOCS_MAX:
+            return float("inf")
+        return len(found) * DOC_US + float(self._segment.doc_len[found].sum()) * BYTE_US
+
+    def _read_us(self, item: int | TrigramQuery) -> float:
+        """Return what decoding the lists of `item` would cost."""
+        keys = [item] if isinstance(item, int) else item.all_keys()
+        counts = [self._counts[key] for key in keys if key in self._counts]
+        return len(counts) * LIST_US + sum(counts) * POSTING_US
+
+    def _estimate(self, query: int | TrigramQuery) -> int:
         """Return at least the number of documents for which `query` holds."""
+        if isinstance(query, int):
+            return self._counts.get(query, 0)
         counts = [self._counts.get(key, 0) for key in query.keys] + [self._estimate(p) for p in query.parts]
         return min(counts) if query.op == "and" else min(sum(counts), self._segment.n_docs)
 

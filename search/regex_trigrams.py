@@ -12,6 +12,7 @@ has none. Whatever is not understood, or would grow too large, is no constraint:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -69,6 +70,27 @@ def trigram_query(node: Node) -> TrigramQuery:
     if info.exact is not None:
         return _and(info.match, _of_strings(info.exact))
     return _and(info.match, _and(_of_strings(info.prefix), _of_strings(info.suffix)))
+
+
+def literal_query(text: str, fold: bool) -> TrigramQuery:
+    """Return the same for plain text: one "or" of spellings per window of three bytes.
+
+    fold  ASCII letters match both cases; other letters with two cases then say nothing
+    """
+    spellings: list[tuple[int, ...]] = []  # of each byte; none: unknown
+    for char in text[:PARTS_MAX]:
+        if char == "\n" or (fold and not char.isascii() and char.isalpha()):
+            spellings.append(())
+        elif fold and char.isalpha():
+            spellings.append((ord(char.upper()), ord(char.lower())))
+        else:
+            spellings += [(byte,) for byte in char.encode()]
+    windows = dict.fromkeys(zip(spellings, spellings[1:], spellings[2:], strict=False))
+    return conjunction(
+        TrigramQuery("or", frozenset(a << 16 | b << 8 | c for a, b, c in itertools.product(*window)))
+        for window in windows
+        if all(window)
+    )
 
 
 def conjunction(queries: Iterable[TrigramQuery]) -> TrigramQuery:

@@ -27,7 +27,7 @@ from indexer.records import I64, U32, Bool
 from search.budget import Budget
 from search.candidates import Contents, TrigramFilter, as_ordinals, runs
 from search.regex_syntax import Chars, Edge, Syntax, Unsupported, atoms, parse_regex
-from search.regex_trigrams import ALL, NONE, TrigramQuery, trigram_query
+from search.regex_trigrams import ALL, NONE, TrigramQuery, literal_query, trigram_query
 
 Case = Literal["smart", "yes", "no"]
 Span = tuple[int, int]
@@ -72,41 +72,50 @@ class Matcher:
     by_itself   a document must be cut out of its surroundings: the pattern asks for the text's start or end
     """
 
-    def __init__(self, pattern: str, case: Case = "smart") -> None:
-        """Read an RE2 pattern. Raises BadPattern. Smart case folds unless an upper-case letter is written."""
+    def __init__(self, pattern: str, case: Case = "smart", *, query: TrigramQuery | None = None) -> None:
+        """Read an RE2 pattern. Raises BadPattern. Smart case folds unless an upper-case letter is written.
+
+        query  what the trigrams of a text with a match fulfil, if the caller knows; else it is worked out
+        """
         self.pattern = pattern
-        syntax = _syntax(pattern, False)
-        if syntax is None:
-            has_upper, has_cased = any(c.isupper() for c in re.sub(r"\\(.|[pP]\{.*?\})", "", pattern)), True
-        else:
-            has_upper, has_cased = syntax.has_upper, syntax.has_cased
-        self.fold = has_cased and (case == "no" or (case == "smart" and not has_upper))
-        self._regexp = compile_pattern(pattern.encode("utf-8", "surrogateescape"), fold=self.fold)
-        if self.fold:
-            syntax = _syntax(pattern, True)
-        self.query: TrigramQuery = ALL if syntax is None else trigram_query(syntax.node)
-        if pattern == _NEVER:
-            self.query = NONE
+        self.fold = _folds(pattern, case)
+        # The bound method gives a span and makes no match object: 0.7 us a call instead of 3.
+        self._match = compile_pattern(
+            pattern.encode("utf-8", "surrogateescape"), fold=self.fold
+        )._regexp.Match
+        syntax = _syntax(pattern, self.fold)
+        if query is None:
+            query = ALL if syntax is None else trigram_query(syntax.node)
+        self.query = query
         kinds = [] if syntax is None else list(atoms(syntax.node))
-        self.by_itself = syntax is None or any(
-            isinstance(a, Edge) and a.name in ("\\A", "\\z") for a in kinds
-        )
         sets = [a for a in kinds if isinstance(a, Chars)]
+        at_ends = any(isinstance(a, Edge) and a.name in ("\\A", "\\z") for a in kinds)
+        self.by_itself = syntax is None or at_ends
         self.newline = syntax is None or any(c.newline for c in sets)
         self.stretches = not (self.by_itself or (self.newline and any(c.nul for c in sets)))
-        self._match = self._regexp._regexp.Match  # one span, no match object: 0.7 us instead of 3
 
     @classmethod
     def literal(cls, text: str, case: Case = "smart", *, whole_word: bool = False) -> Matcher:
-        """Return the matcher of plain text; a line end in it also matches the one of DOS files."""
+        """Return the matcher of plain text.
+
+        A line end in it also matches the one of DOS files. Folded ASCII letters match their two cases and
+        nothing beyond ASCII: RE2 searches twice as fast then (1.3 GB/s instead of 0.7).
+        """
         if re.search("[\ud800-\udfff]", text):
-            return cls(_NEVER, case)  # contents are UTF-8
+            return cls(_NEVER, "yes", query=NONE)  # contents are UTF-8
+        fold = any(c.isalpha() for c in text) and (
+            case == "no" or (case == "smart" and not any(c.isupper() for c in text))
+        )
         pattern = r"\r?\n".join(_escaped(line) for line in text.split("\n"))
+        if fold:
+            pattern = "(?i)" + re.sub("[ksKS]", lambda m: f"(?-i:[{m[0].lower()}{m[0].upper()}])", pattern)
         if whole_word:
             left = r"\b" if re.match(r"[A-Za-z0-9_]", text) else ""
             right = r"\b" if re.search(r"[A-Za-z0-9_]\Z", text) else ""
             pattern = f"{left}{pattern}{right}"
-        return cls(pattern, case)
+        matcher = cls(pattern, "yes", query=literal_query(text, fold))
+        matcher.fold = fold
+        return matcher
 
     def any(self, content: bytes | memoryview) -> bool:
         """True if the content has a match."""
@@ -369,6 +378,16 @@ def _stretch_end(starts: I64, lengths: I64, at: int, end: int) -> int:
     return int(starts[last] + lengths[last])
 
 
+def _folds(pattern: str, case: Case) -> bool:
+    """True if upper and lower case are to be the same for this pattern, and it makes a difference."""
+    if case == "yes":
+        return False
+    syntax = _syntax(pattern, False)
+    if syntax is not None:
+        return syntax.has_cased and (case == "no" or not syntax.has_upper)
+    return case == "no" or not any(c.isupper() for c in re.sub(r"\\(?:[pP]\{.*?\}|.)", "", pattern))
+
+
 def _syntax(pattern: str, fold: bool) -> Syntax | None:
     try:
         return parse_regex(pattern, fold)
@@ -381,7 +400,7 @@ def _escaped(text: str) -> str:
 
 
 def _escaped_mark(char: str) -> str:
-    return f"\\x{ord(char):02x}" if ord(char) < 32 or ord(char) == 127 else f"\\{char}"
+    return f"\\x{ord(char):02X}" if ord(char) < 32 or ord(char) == 127 else f"\\{char}"
 
 
 def _next_character(content: bytes | memoryview, at: int, end: int) -> int:

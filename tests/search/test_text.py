@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from config.errors import Cancelled
 from indexer.records import I64
 from indexer.store.segment import Segment
+from indexer.trigram import trigrams
 from search.budget import Budget
 from search.candidates import TrigramFilter, runs
 from search.text import (
@@ -238,3 +239,21 @@ def test_posting_lists_agree_with_a_scan_on_any_texts(
     narrowed = TrigramFilter(matcher.query).candidates(segment)
     assert narrowed is None or set(found.docs.tolist()) <= set(narrowed.tolist())
     segment.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text("abkKsS\u212aéÉ \n", min_size=1, max_size=8), around=st.text("ab \n", max_size=3))
+def test_trigrams_of_plain_text_admit_what_it_matches(text: str, around: str) -> None:
+    cases: tuple[Case, ...] = ("yes", "no")
+    for case in cases:
+        matcher = Matcher.literal(text, case)
+        for content in (around + text, (text + around).swapcase(), text.upper(), text.lower()):
+            if matcher.any(content.encode()):
+                assert matcher.query.holds(frozenset(trigrams(content.encode()).tolist())), (text, content)
+
+
+def test_plain_text_folds_ascii_letters_within_ascii() -> None:
+    matcher = Matcher.literal("task", "no")
+    assert matcher.any(b"TASK") and matcher.any(b"tAsK")
+    assert not matcher.any("tas\u212a".encode())
+    assert Matcher.literal("größe", "no").any("GRÖßE".encode())
