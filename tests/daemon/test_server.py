@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from toy import Running, serving
 
 from daemon import connection as connections
 from daemon import server as servers
 from daemon import wire
 from daemon.client import Connection, connect
 from daemon.server import Limits
+from tests.daemon.toy import Running, serving
 
 
 @pytest.fixture

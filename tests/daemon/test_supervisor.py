@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import short_directory
 
 from config.errors import AlreadyRunning, DaemonUnavailable, SocketPathTooLong
 from daemon import client
 from daemon.logfile import LogFile, LogFileHandler
+from tests.daemon.toy import short_directory
 
 REPO = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
