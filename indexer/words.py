@@ -28,6 +28,7 @@ from indexer.records import U8, U32, U64, ChunkTable, SymbolTable, TermTable
 WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 COUNT_MAX = 15  # occurrences of a term in a field saturate here: BM25 hardly rises beyond, and 4 bits hold it
 WORDS_MAX = 400_000  # of one vocabulary, about 150 MB; Linux 6.1 has some 2 million, mostly register names
+NO_TERM = 0xFFFFFFFF
 WORD_BYTES_MAX = 96  # longer runs are data, not names: one term, no parts
 PARTS_MAX = 16  # of one word
 
@@ -47,21 +48,14 @@ def parts(word: bytes) -> tuple[bytes, ...]:
     """
     if len(word) > WORD_BYTES_MAX:
         return (_lower(word),)
-    if word.isascii():
-        found = _segments(word)
-    else:
-        found = tuple(chain.from_iterable(map(_segments, _tokens(word))))
-    return found[:PARTS_MAX]
+    return tuple(chain.from_iterable(map(_camel, _segments(word))))[:PARTS_MAX]
 
 
 def terms(word: bytes) -> tuple[bytes, ...]:
     """Return the distinct terms of a word: its parts, and the whole word lowercased if it has several."""
     split = parts(word)
-    if len(split) < 2:
-        return split
-    if word.isascii():
-        return tuple(dict.fromkeys((*split, word.lower())))
-    return tuple(dict.fromkeys((*split, *map(_lower, _tokens(word)))))
+    whole = _whole(word) if len(split) > 1 else None
+    return tuple(dict.fromkeys(split if whole is None else (*split, whole)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -103,12 +97,15 @@ class Vocabulary:
         # A missing word gets the next number, without a Python frame; numbers follow the order of insertion.
         self._numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
         self._words: list[bytes] = []
-        self._term_ids: dict[bytes, int] = {}
+        self.terms: list[bytes] = []  # by term number
+        self._term_numbers: dict[bytes, int] = {}
+        self._segment_parts: dict[bytes, list[int]] = {}  # words share segments: halves the cost of a new one
         self._n_split = 0
         self._offset = Growing(np.uint32)
         self._offset.extend([0])
-        self._terms = Growing(np.uint32)
-        self._hashes = Growing(np.uint64)
+        self._part = Growing(np.uint32)
+        self._whole = Growing(np.uint32)
+        self._hash = Growing(np.uint64)
         self._rank = np.zeros(0, np.uint32)
 
     def make_room(self) -> None:
@@ -121,33 +118,59 @@ class Vocabulary:
         """Return the numbers of `n` words that come in lists, new ones added."""
         return np.fromiter(map(self._numbers.__getitem__, chain.from_iterable(lists)), np.uint32, n)
 
-    def word_terms(self) -> tuple[U32, U32, U64]:
-        """Return (offset, term, hash): word w has terms term[offset[w]:offset[w + 1]], t is hash[t]."""
-        if self._n_split < len(self._numbers):
-            self._split(self.words[self._n_split :])
-            self._n_split = len(self._numbers)
-        return self._offset.array, self._terms.array, self._hashes.array
+    def word_parts(self) -> tuple[U32, U32]:
+        """Return (offset, term): word w has the parts term[offset[w]:offset[w + 1]], repeated as they are."""
+        self._split_new()
+        return self._offset.array, self._part.array
 
-    def _split(self, new: list[bytes]) -> None:
+    def word_whole(self) -> U32:
+        """Return the term that each word is as a whole, `NO_TERM` if it has one part or none."""
+        self._split_new()
+        return self._whole.array
+
+    def _split_new(self) -> None:
+        if self._n_split == len(self._numbers):
+            return
         offsets: list[int] = []
-        numbers: list[int] = []
-        hashes: list[int] = []
-        known, end = self._term_ids, int(self._offset.array[-1])
-        for word in new:
-            for term in terms(word):
-                number = known.get(term)
-                if number is None:
-                    number = known[term] = len(known)
-                    hashes.append(term_hash(term))
-                numbers.append(number)
-            offsets.append(end + len(numbers))
+        part_numbers: list[int] = []
+        wholes: list[int] = []
+        end = int(self._offset.array[-1])
+        for word in self.words[self._n_split :]:
+            found = self._parts_of(word)
+            part_numbers += found
+            offsets.append(end + len(part_numbers))
+            whole = _whole(word) if len(found) > 1 else None
+            wholes.append(NO_TERM if whole is None else self._term(whole))
+        self._n_split = len(self._numbers)
         self._offset.extend(offsets)
-        self._terms.extend(numbers)
-        self._hashes.extend(hashes)
+        self._part.extend(part_numbers)
+        self._whole.extend(wholes)
+        fresh = self.terms[len(self._hash.array) :]
+        digests = b"".join([blake2b(term, digest_size=8).digest() for term in fresh])
+        self._hash.extend(np.frombuffer(digests, "<u8"))
+
+    def _parts_of(self, word: bytes) -> list[int]:
+        if len(word) > WORD_BYTES_MAX:
+            return [self._term(_lower(word))]
+        found: list[int] = []
+        known = self._segment_parts
+        for segment in _segments(word):
+            numbers = known.get(segment)
+            if numbers is None:
+                numbers = known[segment] = [self._term(part) for part in _camel(segment)]
+            found += numbers
+        return found[:PARTS_MAX]
+
+    def _term(self, term: bytes) -> int:
+        number = self._term_numbers.get(term)
+        if number is None:
+            number = self._term_numbers[term] = len(self.terms)
+            self.terms.append(term)
+        return number
 
     def rank_by_hash(self, term: U32) -> tuple[U32, U64]:
         """Return each term's rank by hash among the distinct ones given, and their hashes in that order."""
-        hashes = self._hashes.array
+        hashes = self._hash.array
         if len(self._rank) < len(hashes):
             self._rank = np.zeros(max(1024, 2 * len(hashes)), np.uint32)
         distinct = _distinct(term)
@@ -213,21 +236,21 @@ def _count(
 def term_table(counted: WordBag, vocabulary: Vocabulary) -> TermTable:
     """Turn counted words into the terms that are stored. `counted` is of the vocabulary's present epoch."""
     assert counted.epoch == vocabulary.epoch, (counted.epoch, vocabulary.epoch)
-    offset, word_term, _ = vocabulary.word_terms()
-    chunk = np.concatenate((counted.chunk, counted.name_chunk))
-    word = np.concatenate((counted.word, counted.name_word))
+    offset, part = vocabulary.word_parts()
     # Low bits of the sort key: the count of a body word below, one occurrence in a name above.
-    weight = np.full(len(word), _NAME_ONE, np.uint64)
-    np.minimum(counted.count, COUNT_MAX, out=weight[: len(counted.count)], casting="unsafe")
-    begin, spread = offset[word], offset[word + np.uint32(1)]
-    spread = spread - begin
-    n = int(spread.sum())
-    if n == 0:
+    body_weight = np.minimum(counted.count, COUNT_MAX).astype(np.uint64)
+    body_key = (counted.chunk.astype(np.uint64) << np.uint64(40)) | body_weight
+    name_key = (counted.name_chunk.astype(np.uint64) << np.uint64(40)) | np.uint64(_NAME_ONE)
+    word = np.concatenate((counted.word, counted.name_word))
+    word_key = np.concatenate((body_key, name_key))
+    at, spread = spread_ranges(offset, word)
+    whole = vocabulary.word_whole()[word]
+    has_whole = whole != NO_TERM
+    term = np.concatenate((part[at], whole[has_whole]))
+    if not len(term):
         return TermTable(_EMPTY64, _EMPTY32, _EMPTY8, _EMPTY8, counted.length)
-    ends = np.cumsum(spread, dtype=np.uint32)
-    term = word_term[np.arange(n, dtype=np.uint32) + np.repeat(begin - (ends - spread), spread)]
+    key = np.concatenate((np.repeat(word_key, spread), word_key[has_whole]))
     rank, hashes = vocabulary.rank_by_hash(term)
-    key = np.repeat((chunk.astype(np.uint64) << np.uint64(40)) | weight, spread)
     key |= rank.astype(np.uint64) << np.uint64(8)
     key.sort()
     slot = key >> np.uint64(8)
@@ -244,7 +267,7 @@ def term_table(counted: WordBag, vocabulary: Vocabulary) -> TermTable:
     )
 
 
-_NAME_ONE = 16
+_NAME_ONE = COUNT_MAX + 1
 _EMPTY8: U8 = np.zeros(0, np.uint8)
 _EMPTY32: U32 = np.zeros(0, np.uint32)
 _EMPTY64: U64 = np.zeros(0, np.uint64)
@@ -261,6 +284,15 @@ def _named(chunks: ChunkTable, symbols: SymbolTable, vocabulary: Vocabulary) -> 
     return np.repeat(chunk, spread), vocabulary.number(pieces, int(spread.sum()))
 
 
+def spread_ranges(offset: U32, items: U32) -> tuple[U32, U32]:
+    """Return the positions of all ranges offset[i]:offset[i + 1] one after the other, and their lengths."""
+    begin = offset[items]
+    length = offset[items + np.uint32(1)] - begin
+    ends = np.cumsum(length, dtype=np.uint32)
+    n = int(ends[-1]) if len(ends) else 0
+    return np.arange(n, dtype=np.uint32) + np.repeat(begin - (ends - length), length), length
+
+
 class Growing:
     """A NumPy array that grows at its end in amortised constant time."""
 
@@ -268,7 +300,8 @@ class Growing:
         self._room = np.zeros(256, dtype)
         self.array = self._room[:0]
 
-    def extend(self, values: Sequence[int]) -> None:
+    def extend(self, values: npt.ArrayLike, /) -> None:
+        values = np.asarray(values, self._room.dtype)
         n = len(self.array)
         end = n + len(values)
         if end > len(self._room):
@@ -279,18 +312,25 @@ class Growing:
         self.array = self._room[:end]
 
 
+def _segments(word: bytes) -> list[bytes]:
+    """Return what underscores separate, and by Unicode's rules quotes, dashes and other non-letters."""
+    if word.isascii():
+        return word.split(b"_")
+    return [token for run in _tokens(word) for token in run.split(b"_")]
+
+
 def _tokens(word: bytes) -> list[bytes]:
-    """Return the runs of letters, digits and underscores by Unicode's rules: quotes and dashes separate."""
     return [token.encode() for token in _TOKEN.findall(word.decode("utf-8", "replace"))]
 
 
-def _segments(token: bytes) -> tuple[bytes, ...]:
-    if b"_" not in token:
-        return _camel(token)
-    return tuple(chain.from_iterable(map(_camel, token.split(b"_"))))
+def _whole(word: bytes) -> bytes | None:
+    """Return the word lowercased, without punctuation around it; None if punctuation divides it."""
+    if word.isascii():
+        return word.lower()
+    runs = _tokens(word)
+    return _lower(runs[0]) if len(runs) == 1 else None
 
 
-@lru_cache(maxsize=1 << 17)  # words share their segments: halves the cost of a new word
 def _camel(segment: bytes) -> tuple[bytes, ...]:
     """Split what stands between two underscores."""
     if _ONE_NAME.fullmatch(segment):

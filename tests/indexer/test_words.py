@@ -56,8 +56,12 @@ def test_parts(word: str, expected: str) -> None:
 def test_terms_add_the_whole_word_once_if_it_has_several_parts() -> None:
     assert terms(b"getConfig") == (b"get", b"config", b"getconfig")
     assert terms(b"config") == (b"config",)
-    assert terms(b"a_a") == (b"a", b"a_a")
+    assert terms(b"a_a") == (b"a", b"a_a")  # in the index, `a` counts twice
     assert terms("„wo_rt“".encode()) == (b"wo", b"rt", b"wo_rt")
+
+
+def test_a_word_divided_by_punctuation_has_no_whole() -> None:
+    assert terms("aB—cD".encode()) == (b"a", b"b", b"c", b"d")
 
 
 def test_a_very_long_word_is_one_term() -> None:
@@ -81,7 +85,7 @@ SOURCE = (
     b"{ return a_b + A_B + 0x1F; }\n",
     b"\n",
     b"class Foo: get = config2 = Foo()\n",
-    "// Größe »größe« \x00 \xff\n".encode("latin-1") + "Größe ___\n".encode(),
+    "// Größe »größe« \x00 \xff\n".encode("latin-1") + "Größe ___ a_a aB—cD\n".encode() + b"x_y" * 40,
 )
 
 
@@ -109,17 +113,22 @@ def symbols(named: list[tuple[bytes, int]]) -> SymbolTable:
     )
 
 
+def slow_terms(word: bytes) -> list[bytes]:
+    split = parts(word)
+    return [*split, *(set(terms(word)) - set(split))]
+
+
 def slow_table(content: bytes, chunks: ChunkTable, defined: SymbolTable) -> list[tuple[int, int, int, int]]:
     found = []
     for i, (a, b) in enumerate(zip(chunks.start.tolist(), chunks.end.tolist(), strict=True)):
         body: Counter[bytes] = Counter()
         name: Counter[bytes] = Counter()
         for word in WORD.findall(content[a:b]):
-            body.update(terms(word))
+            body.update(slow_terms(word))
         for text, at in zip(defined.name, defined.start.tolist(), strict=True):
             if a <= at < b:
                 for word in WORD.findall(text):
-                    name.update(terms(word))
+                    name.update(slow_terms(word))
         found += [
             (i, term_hash(t), min(body[t], COUNT_MAX), min(name[t], COUNT_MAX))
             for t in body.keys() | name.keys()

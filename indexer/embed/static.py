@@ -1,0 +1,215 @@
+"""Tier 0: static vectors. A text's vector is the weighted sum of its tokens' vectors, at unit length.
+
+The model is one file that is mapped, not read: the token table is shared by all processes and costs each of
+them only the dictionary of its tokens. How it is made: training/distil.py.
+
+    line 1   JSON: format, name, dim, n_tokens, damping, fingerprint; padded with spaces to a multiple of 64
+    bytes,
+             line end included
+    rows     int8 [n_tokens, dim]
+    scales   float32 [n_tokens]: a token's vector, weight included, is its row times its scale
+    tokens   UTF-8, one a line, "##" before those that continue a word
+
+A word (indexer.words) has the tokens of its parts. A chunk has the tokens of its words; a token that occurs
+n times counts n ** damping, because the tenth `ptr` says less than the first. The sum is done as a product
+of matrices, a block of chunks at a time: counts [chunks, tokens in the block] times their vectors [tokens
+in the block, dim].
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from config.errors import ModelError
+from indexer.embed.contract import unit_rows
+from indexer.embed.wordpiece import WordPiece
+from indexer.records import F16, F32, U32
+from indexer.words import NO_TERM, Growing, Vocabulary, WordBag, bag_of_texts, spread_ranges
+
+FORMAT = 1
+MODEL_FILE = Path(__file__).with_name("static-model.bin")
+ALIGN = 64
+BLOCK_CHUNKS = 64  # few enough that their distinct tokens, some 1500, stay in the cache as vectors
+TEXTS_VOCABULARY = 20_000  # words kept between calls of embed_texts
+
+
+def load_static_model(path: Path = MODEL_FILE) -> StaticModel:
+    """Map the model that comes with the package; about 20 ms. Raises ModelError."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(4096)
+        header = json.loads(line)
+        if header["format"] != FORMAT:
+            raise ModelError(f"{path} has format {header['format']}, this version reads {FORMAT}")
+        n, dim, start = int(header["n_tokens"]), int(header["dim"]), len(line)
+        data = np.memmap(path, np.uint8, "r")
+        scales_at = start + n * dim
+        tokens_at = scales_at + 4 * n
+        tokens = data[tokens_at:].tobytes().decode().split("\n")
+        if len(tokens) != n:
+            raise ModelError(f"{path} names {len(tokens)} tokens of {n}; install the package again")
+        return StaticModel(
+            name=str(header["name"]),
+            fingerprint=str(header["fingerprint"]),
+            rows=data[start:scales_at].view(np.int8).reshape(n, dim),
+            scales=data[scales_at:tokens_at].view(np.float32),
+            tokens=tokens,
+            damping=float(header["damping"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is not a static model: {error}; install the package again") from error
+
+
+class StaticModel:
+    """An Embedder without a network. Not thread-safe; one per process."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        fingerprint: str,
+        rows: np.ndarray[tuple[int, ...], np.dtype[np.int8]],
+        scales: F32,
+        tokens: Sequence[str],
+        damping: float,
+    ) -> None:
+        """Take the tables as they are, without a copy."""
+        self.name = name
+        self.fingerprint = fingerprint
+        self.dim = int(rows.shape[1])
+        self.tokens = tokens
+        self.pieces = WordPiece(tokens)
+        self._rows = np.asarray(rows)
+        self._scales = np.asarray(scales)
+        self._damping = damping
+        self._position = np.zeros(len(rows), np.uint32)
+        self._known = _WordTokens()
+
+    @cached_property
+    def _texts(self) -> Vocabulary:
+        return Vocabulary(TEXTS_VOCABULARY)
+
+    def embed_texts(self, texts: Sequence[str]) -> F16:
+        """Return unit rows [n, dim]; a zero row for a text without a known word. 0.1 ms for a query."""
+        vocabulary = self._texts
+        counted = bag_of_texts([text.encode("utf-8", "replace") for text in texts], vocabulary)
+        return self._embed(counted, vocabulary, self._texts_known)
+
+    @cached_property
+    def _texts_known(self) -> _WordTokens:
+        return _WordTokens()
+
+    def embed_bag(self, bag: WordBag, vocabulary: Vocabulary) -> F16:
+        """Return what `embed_texts` returns for the chunks of a counted file. `bag` is of the present
+        epoch."""
+        return self._embed(bag, vocabulary, self._known)
+
+    def _embed(self, bag: WordBag, vocabulary: Vocabulary, known: _WordTokens) -> F16:
+        assert bag.epoch == vocabulary.epoch, (bag.epoch, vocabulary.epoch)
+        known.follow(vocabulary, self.pieces)
+        n_chunks = len(bag.length)
+        vectors = np.zeros((n_chunks, self.dim), np.float16)
+        ends = np.searchsorted(bag.chunk, np.arange(0, n_chunks + BLOCK_CHUNKS, BLOCK_CHUNKS)).tolist()
+        for block, (a, b) in enumerate(pairwise(ends)):
+            first = block * BLOCK_CHUNKS
+            n = min(BLOCK_CHUNKS, n_chunks - first)
+            if a < b:
+                chunk = bag.chunk[a:b] - np.uint32(first)
+                vectors[first : first + n] = self._block(chunk, bag.word[a:b], bag.count[a:b], n, known)
+        return vectors
+
+    def _block(self, chunk: U32, word: U32, count: U32, n_chunks: int, known: _WordTokens) -> F16:
+        at, spread = spread_ranges(known.offset.array, word)
+        token = known.token.array[at]
+        if not len(token):
+            return np.zeros((n_chunks, self.dim), np.float16)
+        self._position[token] = 1
+        distinct = np.flatnonzero(self._position)
+        self._position[distinct] = np.arange(len(distinct), dtype=np.uint32)
+        cell = np.repeat(chunk.astype(np.int64) * len(distinct), spread) + self._position[token]
+        self._position[distinct] = 0
+        counts = np.bincount(cell, np.repeat(count, spread), n_chunks * len(distinct))
+        counts = np.power(counts, self._damping, out=counts, where=counts > 1)
+        weights = counts.reshape(n_chunks, -1).astype(np.float32) * self._scales[distinct]
+        return unit_rows(weights @ self._rows[distinct].astype(np.float32))
+
+
+class _WordTokens:
+    """The tokens of a vocabulary's words: word w has token[offset[w]:offset[w + 1]]."""
+
+    def __init__(self) -> None:
+        self._of: tuple[int, int] | None = None
+
+    def follow(self, vocabulary: Vocabulary, pieces: WordPiece) -> None:
+        """Add the words that are new since the last call; start over in a new epoch."""
+        if self._of != (id(vocabulary), vocabulary.epoch):
+            self._of = (id(vocabulary), vocabulary.epoch)
+            self._start()
+        part_offset, part = vocabulary.word_parts()
+        n = len(self.offset.array) - 1
+        if n == len(vocabulary):
+            return
+        new = part[part_offset[n] :]
+        self._split(new, vocabulary.terms, pieces)
+        # Tokens of parts, end to end, are the tokens of words: only where a word ends has to be found.
+        at, length = spread_ranges(self._term_ends.array, self._slot[new])
+        ends = np.cumsum(length, dtype=np.uint32)
+        ends = np.append(np.uint32(0), ends)[part_offset[n + 1 :] - part_offset[n]]
+        self.offset.extend(ends + self.offset.array[-1])
+        self.token.extend(self._term_token.array[at])
+
+    def _start(self) -> None:
+        self.offset, self.token = Growing(np.uint32), Growing(np.uint32)
+        self.offset.extend([0])
+        self._slot = np.zeros(0, np.uint32)  # by term: its place in the two below, NO_TERM if it has none yet
+        self._term_ends = Growing(np.uint32)
+        self._term_ends.extend([0])
+        self._term_token = Growing(np.uint32)
+
+    def _split(self, parts: U32, terms: Sequence[bytes], pieces: WordPiece) -> None:
+        if len(self._slot) < len(terms):
+            self._slot = np.append(self._slot, np.full(len(terms), NO_TERM, np.uint32))  # doubles, about
+        fresh = np.unique(parts[self._slot[parts] == NO_TERM])
+        tokens: list[int] = []
+        ends: list[int] = []
+        end = len(self._term_token.array)
+        for term in fresh.tolist():
+            tokens += pieces.rows(terms[term])
+            ends.append(end + len(tokens))
+        first = len(self._term_ends.array) - 1
+        self._slot[fresh] = np.arange(first, first + len(fresh), dtype=np.uint32)
+        self._term_ends.extend(ends)
+        self._term_token.extend(tokens)
+
+
+def write_static_model(
+    path: Path,
+    *,
+    name: str,
+    fingerprint: str,
+    rows: np.ndarray[tuple[int, ...], np.dtype[np.int8]],
+    scales: F32,
+    tokens: Sequence[str],
+    damping: float,
+) -> None:
+    """Write a model file; see the top of this module."""
+    n, dim = rows.shape
+    header = json.dumps(
+        {
+            "format": FORMAT,
+            "name": name,
+            "dim": dim,
+            "n_tokens": n,
+            "damping": damping,
+            "fingerprint": fingerprint,
+        }
+    )
+    line = header + " " * (-(len(header) + 1) % ALIGN) + "\n"
+    body = (rows.tobytes(), scales.astype(np.float32).tobytes(), "\n".join(tokens).encode())
+    path.write_bytes(line.encode() + b"".join(body))
