@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
+from config.settings import Store, load
 from indexer import words
 from indexer.records import (
     DIGEST_BYTES,
     F16,
     KIND_ID,
     ROLE_ID,
+    Batch,
     ChunkTable,
     Parsed,
     PreparedFile,
     ReferenceTable,
     SourceFile,
+    Stat,
     SymbolTable,
+    Upsert,
 )
+from indexer.store.merge import run_merge
+from indexer.store.pool import SLAB_ROWS, Pool
 from indexer.store.segment import Segment
 from indexer.store.segment_writer import write_segment
+from indexer.store.snapshot import Reader, Snapshot
+from indexer.store.writer import Writer
 from indexer.trigram import trigrams
 
 DIM = 8
@@ -133,3 +142,69 @@ def _vectors(content: bytes, chunks: ChunkTable, dim: int) -> F16:
         rows[i] = np.random.default_rng(zlib.crc32(content[start:end])).normal(size=dim)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows / np.where(length == 0, 1, length)).astype(np.float16)
+
+
+class SmallIndex:
+    """A real index of small texts in a temporary directory: writer, pool and reader in this process."""
+
+    def __init__(self, folder: Path, store: Store | None = None) -> None:
+        """Open or create the index in `folder`."""
+        self.folder = folder
+        self.pool = Pool.open(folder / "pool", dim=DIM, rows_max=SLAB_ROWS, writable=True)
+        self.writer = Writer.open(folder / "store", store or load(environ={}).store, self.pool, "test model")
+        self.reader = Reader.open(folder / "store")
+        self._clock = 0
+
+    def add_root(self, path: str = "/root") -> int:
+        """Enter a root."""
+        return self.writer.add_root(path)
+
+    def apply(
+        self,
+        root_id: int,
+        upserts: Mapping[str, str | bytes] | None = None,
+        removes: Sequence[str] = (),
+        language: str = "python",
+    ) -> int:
+        """Give paths these contents, remove others, as one batch; known content is not prepared again."""
+        items = []
+        for path, text in (upserts or {}).items():
+            content = text.encode() if isinstance(text, str) else text
+            self._clock += 1
+            stat = Stat(len(content), self._clock, self._clock)
+            file = None if self.writer.known(digest_of(content)) else prepared(content, language)
+            items.append(Upsert(path.encode(), stat, digest_of(content), file))
+        return self.writer.apply(Batch(root_id, items, [path.encode() for path in removes]))
+
+    def merge(self, any_dead: bool = False) -> bool:
+        """Carry out one merge; False if none is worth it."""
+        plan = self.writer.plan_merge(any_dead)
+        if plan is None:
+            return False
+        self.writer.commit_merge(plan, run_merge(plan))
+        return True
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest snapshot."""
+        return self.reader.snapshot()
+
+    def close(self) -> None:
+        """Close everything."""
+        self.reader.close()
+        self.writer.close()
+        self.pool.close()
+
+    def __enter__(self) -> SmallIndex:
+        """Be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close everything."""
+        self.close()
+
+
+def small_index(folder: Path, files: Mapping[str, str | bytes], language: str = "python") -> SmallIndex:
+    """An index with one root (id 1, path "/root") that holds these files."""
+    index = SmallIndex(folder)
+    index.apply(index.add_root(), files, language=language)
+    return index

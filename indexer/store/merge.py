@@ -63,7 +63,10 @@ def run_merge(plan: MergePlan) -> SegmentInfo | None:
     """
     with disk_errors("opening segments to merge"):
         opened = [Segment.open(Path(each.path)) for each in plan.inputs]
-    inputs = [(segment, _flags(each, segment)) for each, segment in zip(plan.inputs, opened, strict=True)]
+    inputs = [
+        (segment, unpacked(each.live, segment.n_docs))
+        for each, segment in zip(plan.inputs, opened, strict=True)
+    ]
     info = merge_segments(inputs, Path(plan.path), plan.segment_id)
     faults.point("merge-written")
     return info
@@ -74,8 +77,9 @@ def packed(live: Bool) -> bytes:
     return np.packbits(live, bitorder="little").tobytes()
 
 
-def _flags(each: MergeInput, segment: Segment) -> Bool:
-    bits = np.unpackbits(np.frombuffer(each.live, np.uint8), count=segment.n_docs, bitorder="little")
+def unpacked(live: bytes, n_docs: int) -> Bool:
+    """Return the flags of a MergeInput."""
+    bits = np.unpackbits(np.frombuffer(live, np.uint8), count=n_docs, bitorder="little")
     flags: Bool = bits.view(np.bool_)
     return flags
 
@@ -239,7 +243,7 @@ def _key_blocks(tables: Sequence[tuple[Keys, I64]], shift: int) -> list[tuple[in
     """Cut the keys into ranges [low, high) of about POSTINGS_BLOCK postings; high None is the end."""
     weight = np.zeros(1 << _BUCKET_BITS)
     for keys, counts in tables:
-        buckets = (keys >> keys.dtype.type(shift)).astype(np.int64)  # type: ignore[operator]
+        buckets = (keys >> keys.dtype.type(shift)).astype(np.int64)
         weight += np.bincount(buckets, counts, 1 << _BUCKET_BITS)
     total = np.cumsum(weight)
     cuts = np.unique(np.searchsorted(total, np.arange(POSTINGS_BLOCK, total[-1], POSTINGS_BLOCK), "right"))
