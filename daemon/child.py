@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 REPORT_FD = "EINSTEIN_REPORT_FD"  # write end: the bytes below
 LIFE_FD = "EINSTEIN_LIFE_FD"  # read end of a pipe that nobody writes; it ends with the supervisor
@@ -22,6 +23,11 @@ READY = b"r"
 ACTIVE = b"a"
 _ACTIVE_EVERY_S = 1.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def children_path(pid_path: Path) -> Path:
+    """The supervisor's list of its children, beside its pid file: lines of "pid name"."""
+    return pid_path.with_suffix(".children")
 
 
 class Supervised:

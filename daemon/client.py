@@ -88,6 +88,13 @@ class Connection:
         """Close the socket; the daemon cancels what is still running."""
         self._sock.close()
 
+    def abort(self) -> None:
+        """End the request that another thread waits for; there it raises DaemonUnavailable."""
+        try:
+            self._sock.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            return  # it has ended already
+
     def __enter__(self) -> Connection:
         return self
 

@@ -35,10 +35,10 @@ from config.errors import (
     DeadlineExceeded,
     EinsteinError,
     ProtocolError,
-    UsageError,
 )
 from config.settings import Settings
 from daemon import wire
+from daemon.codec import decode, encode
 from daemon.connection import UNREAD_BYTES_MAX, Connection, Context, peer_uid
 from daemon.lanes import Lane
 
@@ -255,7 +255,7 @@ class Server:
 
     def _take(self, connection: Connection, frame: bytes) -> None:
         try:
-            request = wire.read_request(_decode(frame))
+            request = wire.read_request(decode(frame))
         except ProtocolError as error:
             connection.send(wire.error_frame(getattr(error, "request_id", None), error))
             return
@@ -365,7 +365,7 @@ class Server:
             result = self._dispatch(context.request, context)
             if isinstance(result, GeneratorType):
                 result = self._stream(context, result)
-            frame = wire.result_frame(id, _encode(result))
+            frame = wire.result_frame(id, encode(result))
         except EinsteinError as error:
             if error.code == EinsteinError.code:
                 log.exception("%s failed", context.request.method)
@@ -385,7 +385,7 @@ class Server:
                 if context.is_set() or not connection.wait_until_read(context):
                     parts.close()
                     raise Cancelled("cancelled")
-                self._send(connection, wire.partial_frame(context.request.id, _encode(part)))
+                self._send(connection, wire.partial_frame(context.request.id, encode(part)))
         except StopIteration as end:
             return end.value
 
@@ -409,43 +409,25 @@ def _hello() -> bytes:
     return msgspec.json.encode({"server": "einstein", "version": wire.PROTOCOL_VERSION, "pid": os.getpid()})
 
 
-def _decode(frame: bytes) -> Any:
-    try:
-        return msgspec.json.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return wire.loads(frame)  # takes lone surrogates, which stand for undecodable bytes of paths
-
-
-def _encode(result: Any) -> bytes:
-    try:
-        encoded = msgspec.json.encode(result, enc_hook=_plain)
-    except UnicodeEncodeError:  # undecodable bytes of a path
-        encoded = wire.dumps(msgspec.to_builtins(result, enc_hook=_plain))
-    if len(encoded) > wire.REPLY_BYTES_MAX:
-        raise UsageError(f"the answer has {len(encoded)} bytes, more than a reply may have; lower the limit")
-    return encoded
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # a NumPy number
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
 def main() -> None:
     """Run one query process on the socket that the supervisor hands down."""
     import signal
 
+    from config import cores
     from config import settings as configuration
-    from daemon import handlers
     from daemon.child import Supervised
 
     supervised = Supervised()
     settings = configuration.load()
+    cores.place("query")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when NumPy and faiss are loaded
+        os.environ.setdefault(name, str(settings.query.threads))
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s query[%(process)d] %(levelname)s %(name)s: %(message)s"
     )
     _raise_file_limit(settings.daemon.clients_max * 2 + 1024)
+    from daemon import handlers
+
     # A query that computes in Python must not hold up the loop for the default of 5 ms.
     sys.setswitchinterval(0.001)
     dispatcher = handlers.open_dispatcher(settings, supervised.supervisor_pid)

@@ -18,8 +18,6 @@ import logging
 import os
 import selectors
 import signal
-import socket
-import stat
 import subprocess
 import sys
 import time
@@ -31,12 +29,12 @@ from config import settings as configuration
 from config.errors import AlreadyRunning, DaemonUnavailable, EinsteinError
 from config.settings import Settings
 from daemon import wire
-from daemon.child import ACTIVE, LIFE_FD, READY, REPORT_FD, SUPERVISOR_PID
+from daemon.child import ACTIVE, LIFE_FD, READY, REPORT_FD, SUPERVISOR_PID, children_path
 from daemon.client import READY_FD
+from daemon.listening import listen
 from daemon.logfile import LogFile, LogFileHandler
 
 LISTEN_FD = "EINSTEIN_LISTEN_FD"
-LISTEN_QUEUE = 512  # connections that wait while the query processes are busy or being restarted
 BACKOFF_MAX_S = 30.0
 STEADY_S = 30.0  # a process that lived this long starts from the first back-off again
 FAILED_STARTS_MAX = 3  # of a query process before any was ready: then the installation is broken
@@ -115,9 +113,9 @@ class Supervisor:
         for directory in {plan.lock_path.parent, plan.log_path.parent, Path(plan.socket_path).parent}:
             paths.ensure_private_dir(directory)
         self._lock_fd = _take_lock(plan)
-        _write_pid(plan.pid_path)
+        _write(plan.pid_path, f"{os.getpid()}\n")
         self._log = LogFile(plan.log_path, plan.log_bytes_max)
-        self._listener = _listen(plan.socket_path)
+        self._listener = listen(plan.socket_path)
         self._log_read, self._log_write = os.pipe()
         self._life_read, self._life_write = os.pipe()
         os.set_blocking(self._log_read, False)
@@ -223,7 +221,14 @@ class Supervisor:
         finally:
             os.close(write_end)
         self._selector.register(child.report_fd, selectors.EVENT_READ, child)
+        self._list_children()
         log.info("%s is process %d", child.name, child.process.pid)
+
+    def _list_children(self) -> None:
+        """Write a line "pid name" for each child: whose memory `status` measures."""
+        lines = [f"{child.process.pid} {child.name}\n" for child in self._children if child.process]
+        with contextlib.suppress(OSError):  # a full disk
+            _write(children_path(self._plan.pid_path), "".join(lines))
 
     def _read_report(self, child: Child) -> None:
         try:
@@ -307,6 +312,7 @@ class Supervisor:
         for fd in (self._log_read, self._log_write, self._life_read, self._life_write):
             os.close(fd)
         self._plan.pid_path.unlink(missing_ok=True)
+        children_path(self._plan.pid_path).unlink(missing_ok=True)
         log.info("ended")
 
     def _end_children(self, children: list[Child], drain_s: float) -> None:
@@ -390,26 +396,10 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _write_pid(path: Path) -> None:
+def _write(path: Path, text: str) -> None:
     partial = path.with_suffix(".tmp")
-    partial.write_text(f"{os.getpid()}\n")
+    partial.write_text(text)
     partial.replace(path)
-
-
-def _listen(path: str) -> socket.socket:
-    """Return the listening socket; one that a dead daemon left is replaced. Only with the lock."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise DaemonUnavailable(f"{path} is in the way and no socket; remove it")
-        os.unlink(path)  # noqa: PTH108
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(path)
-        listener.listen(LISTEN_QUEUE)
-    except OSError as error:
-        listener.close()
-        raise DaemonUnavailable(f"cannot listen at {path}: {error.strerror}") from None
-    return listener
 
 
 def main() -> int:
