@@ -82,7 +82,10 @@ def edit(source: Path, scratch: Path) -> bool:
 def hits_of(query: str, root: Path) -> list[dict[str, Any]]:
     """The hits of a query, read from `search --json`."""
     done = subprocess.run(
-        [program("search"), query, str(root), "--json", "-n", "10"], capture_output=True, text=True, check=False
+        [program("search"), query, str(root), "--json", "-n", "10"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode == 2:
         print(done.stderr, file=sys.stderr)

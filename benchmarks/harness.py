@@ -50,7 +50,9 @@ def machine() -> dict[str, Any]:
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        models = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
         model = models[0] if models else model
     return {
         "system": platform.system(),
@@ -65,7 +67,9 @@ def machine() -> dict[str, Any]:
 
 def commit() -> str:
     """The commit that was measured, with "+" if the working tree differs."""
-    head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True
+    )
     dirty = subprocess.run(["git", "status", "--porcelain"], cwd=REPOSITORY, capture_output=True, text=True)
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
@@ -96,8 +100,8 @@ def record(name: str, result: dict[str, Any], raw: dict[str, Any] | None = None)
 def private_daemon(keep: Path | None = None, **settings: str) -> Iterator[Path]:
     """Run a daemon on a cache directory of its own; gives the directory.
 
-    `settings` are environment settings ("EINSTEIN_QUERY_PROCESSES" = "1"). With `keep` the directory is that one and
-    stays, so that an index can be used by several benchmarks.
+    `settings` are environment settings ("EINSTEIN_QUERY_PROCESSES" = "1"). With `keep` the directory is
+    that one and stays, so that an index can be used by several benchmarks.
     """
     folder = keep or Path(tempfile.mkdtemp(prefix="einstein-bench-"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""How long does a complete first index take, when do answers start, and how much memory do all processes need?
+"""How long does a complete first index take, when do answers start, and how much memory do all processes
+need?
 
     python -m benchmarks.index_full CORPUS [--keep DIRECTORY] [--query TEXT --file PATH]
 

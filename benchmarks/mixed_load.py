@@ -2,9 +2,9 @@
 
     python -m benchmarks.mixed_load CORPUS [--clients 16] [--seconds 60] [--changes 10] [--keep DIRECTORY]
 
-Sixteen connections ask a mix of text, structural, semantic and boolean queries without pause for a minute while ten
-files a second change in a scratch copy. No request may fail, and every text query must find its file.
-"""
+Sixteen connections ask a mix of text, structural, semantic and boolean queries without pause for a minute
+while ten files a second change in a scratch copy. No request may fail, and every text query must find its
+file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from benchmarks.index_full import root_status
 from config import paths
 from daemon import client
 
-# (kind, query)
 MIX = [
     ("text", '"{name}"'),
     ("text", "/{name}/"),

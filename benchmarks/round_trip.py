@@ -2,9 +2,9 @@
 
     python -m benchmarks.round_trip CORPUS --query TEXT [--keep DIRECTORY]
 
-Pings over one connection; then runs `search QUERY` as a whole process, start to exit, beside `python -c pass` and
-`python -I -S -c pass` of the same interpreter in turn, so that what the interpreter costs is visible.
-"""
+Pings over one connection; then runs `search QUERY` as a whole process, start to exit, beside `python -c
+pass` and `python -I -S -c pass` of the same interpreter in turn, so that what the interpreter costs is
+visible."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.save_to_search CORPUS [--edits 200] [--keep DIRECTORY]
 
-Copies CORPUS to a scratch directory (the sources are never written to), indexes it, then makes random edits, one at a
-time: appends a comment with a unique word to a random file and polls the daemon until the word is found in
-that file at that line by the index itself (hits read live from disk do not count). Every answer is checked.
-"""
+Copies CORPUS to a scratch directory (the sources are never written to), indexes it, then makes random
+edits, one at a time: appends a comment with a unique word to a random file and polls the daemon until the
+word is found in that file at that line by the index itself (hits read live from disk do not count). Every
+answer is checked."""
 
 from __future__ import annotations
 

@@ -65,6 +65,7 @@ class RootRecord(msgspec.Struct, frozen=True):
     added_ns: int
     files: int = 0
     bytes: int = 0
+    complete: bool = False  # every file was in the index at least once
 
 
 class FileRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -181,6 +181,15 @@ class Writer:
         self._save_roots()
         return root_id
 
+    def mark_complete(self, root_id: int) -> None:
+        """Remember that the first index of a root is done; its absence is told with every answer."""
+        with self._env.write() as txn:
+            key = u32_key(root_id)
+            value = txn.get("roots", key)
+            if value is not None:
+                record = unpack(RootRecord, value, f"roots {root_id}")
+                txn.put("roots", key, pack(msgspec.structs.replace(record, complete=True)))
+
     def remove_root(self, root_id: int) -> int:
         """Forget a root and its paths; content that no other root has dies. Raises NoSuchRoot."""
         paths = [*self.file_table(root_id), *self.skip_table(root_id)]

@@ -1,0 +1,379 @@
+"""The writer process: owns the watchers, the pipeline, the store and the merges; publishes generations.
+
+`python -m daemon.service`, started by the supervisor. One thread, the service thread, owns all state and runs
+`Service.run`. Three others help it and hand their results back through futures and one wake-up pipe: the
+commit thread (every call of `Writer`), the scan thread, and the threads of the control socket, which ask
+for work by `Service.call`. Parsing happens in worker processes, merging in a child process.
+
+What it publishes for the query processes: generations (in the catalog) and the notice board (how much is
+pending, per root), so that a query never has to ask this process how fresh its answer is."""
+
+# Paths are bytes or plain strings here, as the index has them.
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from config import cores, paths
+from config import settings as config_settings
+from config.errors import EinsteinError, NoSuchRoot, StoreFull
+from config.machine import detect
+from config.settings import Settings
+from daemon.child import Supervised
+from daemon.control import Control
+from daemon.listening import listen
+from daemon.merging import Merging
+from daemon.server import Limits, Server
+from daemon.watched import Barrier, WatchedRoot
+from indexer.embed.static import StaticModel, load_static_model
+from indexer.pipeline import Commit, Pipeline
+from indexer.records import Batch
+from indexer.store.board import Board
+from indexer.store.catalog import RootRecord
+from indexer.store.format import FORMAT_VERSION
+from indexer.store.lookup import Lookup
+from indexer.store.pool import Pool
+from indexer.store.writer import StoreStats, Writer
+from indexer.workers import WorkerPool
+
+TICK_S = 0.5  # the longest the service sleeps: timers, merges and readers are looked at this often
+BULK_WORKERS_FROM = 512  # paths of scans under way from which on every core parses
+
+T = TypeVar("T")
+log = logging.getLogger("einstein.service")
+
+
+class Service:
+    """State of the writer process."""
+
+    def __init__(self, settings: Settings, store_dir: Path, model: StaticModel, pool_dir: Path) -> None:
+        """Open the store (raises StoreError) and start nothing yet."""
+        self.settings = settings
+        self.store_dir = store_dir
+        self.model = model
+        self.started = time.time()
+        self._machine = detect()
+        self._commands: queue.SimpleQueue[tuple[Callable[[], object], Future[object]]] = queue.SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(self._wake_read, False)
+        self.commits = ThreadPoolExecutor(1, "commit")
+        self._scans = ThreadPoolExecutor(1, "scan")
+        self._pool = Pool.open(pool_dir, dim=self.model.dim, rows_max=settings.pool.rows, writable=True)
+        self.writer = self.commits.submit(
+            Writer.open, store_dir, settings.store, self._pool, self.model.fingerprint
+        ).result()
+        for problem in self.writer.problems:
+            log.warning("repaired at start: %s", problem)
+        self.lookup = Lookup(store_dir)
+        self.board = Board.create(store_dir / "board.bin")
+        self.workers = WorkerPool(settings, store_dir)
+        self.pipeline = Pipeline(settings, self.workers, self._apply)
+        self.merging = Merging(self.writer, self.commits, self.wake)
+        self.roots: dict[int, WatchedRoot] = {}
+        self.trouble: Exception | None = None  # what stops indexing
+        self._stopping = False
+
+    @property
+    def generation(self) -> int:
+        """The newest published generation."""
+        return self.writer.generation
+
+    # -- from any thread
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Run `function` in the service thread; gives a future of its result."""
+        future: Future[T] = Future()
+        self._commands.put((function, future))  # type: ignore[arg-type]  # Future is invariant
+        self.wake()
+        return future
+
+    def wake(self) -> None:
+        """End the service thread's sleep."""
+        try:
+            os.write(self._wake_write, b"x")
+        except BlockingIOError:
+            return  # the pipe is full of wake-ups: it will wake
+
+    def stop(self) -> None:
+        """Make `run` return after what is being committed."""
+        self._stopping = True
+        self.wake()
+
+    # -- the service thread
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        for root in self.commits.submit(self.writer.roots).result():
+            self._watch(root)
+        self._resize()
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        self._run_commands()
+        for root in self.roots.values():
+            self._advance(root)
+        self._publish()
+        try:
+            published = self.pipeline.step(self._sleep_s(), self._wake_read)
+        except EinsteinError as error:
+            self.trouble = error
+            log.error("cannot commit: %s", error)
+            published = ()
+        self._drain_wakes()
+        if published:
+            self.trouble = None
+            self.merging.note_commit()
+        self.merging.step()
+        self._release_barriers()
+        self._resize()
+
+    def _sleep_s(self) -> float:
+        return 0.0 if not self._commands.empty() or self._stopping else TICK_S
+
+    def _drain_wakes(self) -> None:
+        try:
+            while os.read(self._wake_read, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _run_commands(self) -> None:
+        while True:
+            try:
+                function, future = self._commands.get_nowait()
+            except queue.Empty:
+                return
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function())
+            except Exception as error:  # whoever asked gets it
+                future.set_exception(error)
+
+    def _advance(self, root: WatchedRoot) -> None:
+        """Take what the root's watcher and scans have found."""
+        try:
+            hinted = root.take(self.lookup)
+            root.start_scan(self.lookup)
+            changes = root.ended_scan()
+        except OSError as error:
+            self.trouble = error
+            log.error("scan of %s failed: %s", os.fsdecode(root.path), error)
+            return
+        if hinted:
+            self.pipeline.hint(root.root_id, hinted)
+        if changes is None:
+            return
+        self.pipeline.scanned(root.root_id, changes)
+        root.first_ticket = root.first_ticket or self.pipeline.ticket()
+        for barrier in root.barriers:
+            if not barrier.ticket and root.scans_ended >= barrier.scan:
+                barrier.ticket = self.pipeline.ticket()
+
+    def _apply(self, batch: Batch) -> Future[Commit]:
+        future = self.commits.submit(self._commit, batch)
+        future.add_done_callback(lambda _: self.wake())
+        return future
+
+    def _commit(self, batch: Batch) -> Commit:
+        """Apply a batch; in the commit thread. What a worker found known may have died since: not applied."""
+        lost = {
+            each.path
+            for each in batch.upserts
+            if each.prepared is None and not self.writer.known(each.digest)
+        }
+        batch.upserts[:] = [each for each in batch.upserts if each.path not in lost]
+        return Commit(self.writer.apply(batch), frozenset(lost))
+
+    def _publish(self) -> None:
+        for root in self.roots.values():
+            progress = self.pipeline.progress(root.root_id)
+            self.board.set_root(
+                root.root_id,
+                pending=self.pipeline.pending(root.root_id) + root.pending(),
+                scanning=root.scanning,
+                files_done=progress.files_done,
+                files_total=progress.files_total,
+                healthy=root.healthy,
+                last_scan_ns=root.last_scan_ns,
+                phase=self.phase(root),
+            )
+        self.board.set_paused("disk full" if isinstance(self.trouble, StoreFull) else "")
+        self.board.beat()
+
+    def phase(self, root: WatchedRoot) -> str:
+        if root.gone:
+            return "missing"
+        if root.complete:
+            return "ready"
+        if root.scans_ended and self.pipeline.finished(root.root_id, root.first_ticket):
+            root.complete = True
+            self.commits.submit(self.writer.mark_complete, root.root_id)
+            return "ready"
+        return "first_index"
+
+    def _release_barriers(self) -> None:
+        for root in self.roots.values():
+            for barrier in list(root.barriers):
+                if barrier.ticket and self.pipeline.finished(root.root_id, barrier.ticket):
+                    root.barriers.remove(barrier)
+                    if barrier.done.set_running_or_notify_cancel():
+                        barrier.done.set_result(None)
+
+    def _resize(self) -> None:
+        """Every core for a first build, the background cores for everyday changes."""
+        if self.pipeline.bulk_left >= BULK_WORKERS_FROM:
+            self.workers.resize(self.settings.workers.count or self._machine.workers_fast(), "fast")
+        else:
+            self.workers.resize(1, "background")
+
+    def _watch(self, record: RootRecord) -> None:
+        path = os.fsencode(record.path)
+        root = WatchedRoot(
+            record.id,
+            path,
+            config_settings.load(project_root=record.path),
+            self.wake,
+            self._scans,
+            record.complete,
+        )
+        self.roots[record.id] = root
+        self.pipeline.add_root(record.id, path)
+        root.start()
+
+    def _close(self) -> None:
+        for root in self.roots.values():
+            root.stop()
+        self.workers.stop()
+        self.merging.stop()
+        self.lookup.close()
+        self.commits.submit(self.writer.close).result()
+        self.commits.shutdown()
+        self._scans.shutdown()
+
+    # -- requests; each runs in the service thread
+
+    @property
+    def pool_bytes(self) -> int:
+        """Bytes of disk that the vectors take."""
+        return self._pool.disk_bytes
+
+    def store_stats(self) -> StoreStats:
+        """The store's figures."""
+        return self.commits.submit(self.writer.stats).result()
+
+    def add_root(self, path: str) -> int:
+        """Start indexing the directory; returns the id of the root that holds it (maybe one that existed)."""
+        real = os.path.realpath(path)
+        if not os.path.isdir(real):
+            raise NoSuchRoot(f"{path} is not a directory; give an existing directory")
+        existing = self.root_of(real)
+        if existing is not None:
+            return existing.root_id
+        cache = os.path.realpath(paths.cache_dir())
+        if os.path.commonpath([real, cache]) == cache:
+            raise NoSuchRoot(f"{path} lies in the index's own directory {cache}; choose another directory")
+        config_settings.load(project_root=real)  # a bad project file is told now, not after the first scan
+        root_id = self.commits.submit(self.writer.add_root, real).result()
+        self._watch(RootRecord(root_id, real, time.time_ns()))
+        return root_id
+
+    def remove_root(self, path: str) -> int:
+        """Forget a root and everything only it pointed at."""
+        root = self._exact_root(path)
+        root.stop()
+        del self.roots[root.root_id]
+        self.pipeline.drop_root(root.root_id)
+        self.board.drop_root(root.root_id)
+        self.commits.submit(self.writer.remove_root, root.root_id).result()
+        return root.root_id
+
+    def rebuild(self, path: str) -> int:
+        """Make everything of a root anew beside what is there; each batch replaces its part when complete."""
+        root = self._exact_root(path)
+        self.commits.submit(self.writer.forget, root.root_id).result()
+        root.request_scan("rebuild", everything=True)
+        return root.root_id
+
+    def barrier(self, root_id: int, need_scan: bool) -> Future[None]:
+        """A future that is done when everything saved before now is committed."""
+        root = self.roots[root_id]
+        hinted = root.take(self.lookup)
+        if hinted:
+            self.pipeline.hint(root_id, hinted)
+        if need_scan:
+            number = root.request_scan("asked for")
+        else:
+            number = root.current_scan if root.scanning else 0
+        ticket = 0 if number else self.pipeline.ticket()
+        barrier = Barrier(ticket, number, Future())
+        root.barriers.append(barrier)
+        return barrier.done
+
+    def root_of(self, path: str) -> WatchedRoot | None:
+        """The innermost root that contains the real path."""
+        found = None
+        for root in self.roots.values():
+            base = os.fsdecode(root.path)
+            if (path == base or path.startswith(base.rstrip("/") + "/")) and (
+                found is None or len(base) > len(found.path)
+            ):
+                found = root
+        return found
+
+    def _exact_root(self, path: str) -> WatchedRoot:
+        real = os.path.realpath(path)
+        for root in self.roots.values():
+            if os.fsdecode(root.path) == real:
+                return root
+        known = ", ".join(os.fsdecode(root.path) for root in self.roots.values()) or "none"
+        raise NoSuchRoot(f"{path} is not an indexed root; roots are: {known}")
+
+
+def main() -> int:
+    """Run the writer process until SIGTERM."""
+    supervised = Supervised()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s writer %(levelname)s %(message)s")
+    settings = config_settings.load()
+    # The service thread hands out work and answers requests; what costs is done by the workers and by numpy
+    # and zlib in the commit thread. All of it yields to queries.
+    cores.place("background")
+    store_dir = paths.ensure_private_dir(paths.store_dir(FORMAT_VERSION))
+    model = load_static_model()
+    pool_dir = paths.ensure_private_dir(paths.pool_dir(model.fingerprint))
+    service = Service(settings, store_dir, model, pool_dir)
+    control = Control(service)
+    server = Server(
+        listen(paths.writer_socket()), control.dispatch, Limits.of(settings), slow=control.is_slow
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    serving = threading.Thread(target=server.run, name="control")
+    serving.start()
+    supervised.ready()
+    try:
+        service.run()
+    finally:
+        server.stop()
+        serving.join()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

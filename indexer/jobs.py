@@ -1,0 +1,39 @@
+"""What the service asks of a parse worker, and what comes back. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from indexer.records import FileChange, Skipped, Upsert
+
+Outcome = Upsert | Skipped | FileChange  # FileChange with stat None: the file is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Paths of one root to look at; one worker does all of them."""
+
+    id: int
+    root_id: int
+    root: bytes
+    paths: tuple[bytes, ...]
+    unparsed: frozenset[bytes] = field(default_factory=frozenset)  # these killed a worker: no parser
+    urgent: bool = False  # somebody saved these: before other jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Casualty:
+    """A file whose parsing ended a worker."""
+
+    path: bytes
+    digest: bytes  # b"" if it died before the file was read
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """One outcome for every path of the job."""
+
+    job: Job
+    outcomes: list[Outcome]
+    casualties: tuple[Casualty, ...] = ()

@@ -1,0 +1,322 @@
+"""The single path of a changed file: path -> job -> outcome -> batch -> generation.
+
+Two queues lead to the same workers and the same writer. *Urgent* paths come from the watcher: somebody
+saved a file and may be asking already, so each is looked at next and committed as soon as it is ready.
+*Bulk* paths come from a scan: they are committed in batches, small at first (answers come early) and larger
+as the build goes on (fewer segments to merge).
+
+A path is never in two workers at once: if it changes again while it is under way, it is looked at again
+afterwards. So outcomes of one path are applied in order, whatever the workers' speed. `ticket` and
+`finished` tell a caller when everything known at some moment has been committed.
+
+Applying a batch takes seconds in a first build. It runs in the writer's own thread (`Commits`), while this
+thread keeps the workers fed. One thread calls everything here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from config.settings import Settings
+from indexer.jobs import Job, JobResult, Outcome
+from indexer.records import Batch, FileChange, Skipped, Upsert
+from indexer.workers import WorkerPool
+
+JOB_FILES_MAX = 64
+JOB_BYTES_MAX = 1 << 20  # about 0.2 s of one worker: what a saved file may have to wait for
+URGENT_JOB_FILES_MAX = 8
+URGENT_MAX = 256  # hints at once; more is a checkout or an unpacked archive, not somebody saving
+BATCH_GROWTH = 0.25  # a bulk batch waits for this share of the time the build has taken so far
+BATCH_S_MAX = 20.0
+RETRY_S = 5.0  # after a commit failed (disk full, pool full)
+BATCH_FILES_MAX = 16_384  # a segment holds at most 65,535
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What became of a batch."""
+
+    generation: int
+    again: frozenset[bytes] = frozenset()  # their content died while they were under way: look once more
+
+
+Apply = Callable[[Batch], "Future[Commit]"]
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the work on one root is."""
+
+    files_total: int = 0  # of the scan under way or the last one that found something
+    files_done: int = 0
+    bytes_done: int = 0
+    started: float = 0.0  # monotonic
+    finished: float = 0.0  # monotonic; 0 while under way
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Outcomes of one root on their way into a batch."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    size: int = 0
+    since: float = 0.0
+
+    def add(self, outcomes: Sequence[Outcome], now: float) -> None:
+        if not self.outcomes:
+            self.since = now
+        self.outcomes += outcomes
+        self.size += sum(outcome_bytes(outcome) for outcome in outcomes)
+
+
+class _RootWork:
+    """What is under way for one root."""
+
+    def __init__(self, root_id: int, path: bytes) -> None:
+        self.root_id = root_id
+        self.path = path
+        self.outstanding: dict[bytes, int] = {}  # path -> ticket number; queued, in a worker or in a batch
+        self.again: set[bytes] = set()  # changed once more while under way
+        self.urgent_queue: deque[bytes] = deque()
+        self.bulk_queue: deque[FileChange] = deque()
+        self.urgent = _Lane()
+        self.bulk = _Lane()
+        self.progress = Progress()
+
+
+class Pipeline:
+    """Queues, jobs and batches of all roots."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: WorkerPool,
+        apply: Apply,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`apply` starts the commit of a batch and gives a future of what became of it."""
+        self._settings = settings
+        self._workers = workers
+        self._apply = apply
+        self._clock = clock
+        self._roots: dict[int, _RootWork] = {}
+        self._job_id = 0
+        self._tickets = 0
+        self._retry_at = 0.0  # after a failed commit: not before
+        self._commit: tuple[_RootWork, list[Outcome], bool, Future[Commit]] | None = None
+
+    def add_root(self, root_id: int, path: bytes) -> None:
+        """Accept work for a root."""
+        self._roots[root_id] = _RootWork(root_id, path)
+
+    def drop_root(self, root_id: int) -> None:
+        """Forget a root's queued work; what its workers still return is dropped."""
+        self._roots.pop(root_id, None)
+
+    def hint(self, root_id: int, changes: list[FileChange]) -> None:
+        """Take what somebody probably saved just now; many at once (a checkout) are work like a scan's."""
+        if len(changes) > URGENT_MAX:
+            self.scanned(root_id, changes)
+            return
+        work = self._roots[root_id]
+        fresh = self._take_on(work, changes)
+        work.urgent.add([change for change in fresh if change.stat is None], self._clock())
+        work.urgent_queue.extend(change.path for change in fresh if change.stat is not None)
+
+    def scanned(self, root_id: int, changes: list[FileChange]) -> None:
+        """Take what a scan found changed."""
+        work = self._roots[root_id]
+        fresh = self._take_on(work, changes)
+        work.bulk.add([change for change in fresh if change.stat is None], self._clock())
+        work.bulk_queue.extend(change for change in fresh if change.stat is not None)
+        if not fresh:
+            return
+        if work.progress.files_done >= work.progress.files_total:
+            work.progress = Progress(started=self._clock())
+        work.progress.files_total += len(fresh)
+
+    def _take_on(self, work: _RootWork, changes: list[FileChange]) -> list[FileChange]:
+        """Enter the changes whose paths are not under way; the others are looked at again afterwards."""
+        fresh = [change for change in changes if change.path not in work.outstanding]
+        work.again.update(change.path for change in changes if change.path in work.outstanding)
+        ticket = self._next_ticket()
+        work.outstanding.update((change.path, ticket) for change in fresh)
+        return fresh
+
+    def pending(self, root_id: int) -> int:
+        """Paths known to be out of date in the index."""
+        work = self._roots.get(root_id)
+        return len(work.outstanding) if work else 0
+
+    def progress(self, root_id: int) -> Progress:
+        """How far the last scan's changes are."""
+        return self._roots[root_id].progress
+
+    @property
+    def busy(self) -> bool:
+        """Whether any path of any root is under way."""
+        return self._commit is not None or any(work.outstanding for work in self._roots.values())
+
+    @property
+    def bulk_left(self) -> int:
+        """Paths of scans that are not committed yet, over all roots."""
+        return sum(work.progress.files_total - work.progress.files_done for work in self._roots.values())
+
+    def ticket(self) -> int:
+        """A number; see `finished`."""
+        return self._next_ticket()
+
+    def finished(self, root_id: int, ticket: int) -> bool:
+        """Whether every path that was known when `ticket` was drawn is committed."""
+        work = self._roots.get(root_id)
+        return work is None or not any(number < ticket for number in work.outstanding.values())
+
+    def step(self, timeout_s: float, wake_fd: int | None = None) -> tuple[int, ...]:
+        """Feed the workers, collect results, commit what is due. Returns the generations that were published.
+
+        Raises what the commit raised (StoreFull, ...), with the batch's paths put back into the queue.
+        """
+        self._submit()
+        for result in self._workers.poll(timeout_s, wake_fd):
+            self._collect(result)
+        published = self._finish_commit()
+        self._start_commit()
+        self._submit()
+        return published
+
+    # -- workers
+
+    def _submit(self) -> None:
+        for work in self._roots.values():
+            while work.urgent_queue:
+                count = min(URGENT_JOB_FILES_MAX, len(work.urgent_queue))
+                paths = [work.urgent_queue.popleft() for _ in range(count)]
+                self._workers.submit(self._job(work, paths, urgent=True))
+        for work in self._roots.values():
+            while work.bulk_queue and self._workers.room and self._may_grow():
+                self._workers.submit(self._job(work, self._next_bulk(work), urgent=False))
+
+    def _may_grow(self) -> bool:
+        """Whether memory allows more prepared files to wait for a commit (backpressure)."""
+        return sum(work.bulk.size for work in self._roots.values()) < 2 * self._settings.index.batch_bytes
+
+    @staticmethod
+    def _next_bulk(work: _RootWork) -> list[bytes]:
+        paths: list[bytes] = []
+        size = 0
+        while work.bulk_queue and len(paths) < JOB_FILES_MAX and size < JOB_BYTES_MAX:
+            change = work.bulk_queue.popleft()
+            paths.append(change.path)
+            size += change.stat.size if change.stat else 0
+        return paths
+
+    def _job(self, work: _RootWork, paths: list[bytes], urgent: bool) -> Job:
+        self._job_id += 1
+        return Job(self._job_id, work.root_id, work.path, tuple(paths), urgent=urgent)
+
+    def _collect(self, result: JobResult) -> None:
+        work = self._roots.get(result.job.root_id)
+        if work is None:
+            return
+        (work.urgent if result.job.urgent else work.bulk).add(result.outcomes, self._clock())
+
+    # -- commits
+
+    def _start_commit(self) -> None:
+        if self._commit is not None or self._clock() < self._retry_at:
+            return
+        for work in self._roots.values():
+            if work.urgent.outcomes:
+                self._begin(work, urgent=True)
+                return
+        for work in self._roots.values():
+            if work.bulk.outcomes and self._bulk_due(work):
+                self._begin(work, urgent=False)
+                return
+
+    def _bulk_due(self, work: _RootWork) -> bool:
+        now = self._clock()
+        if work.bulk.size >= self._settings.index.batch_bytes or len(work.bulk.outcomes) >= BATCH_FILES_MAX:
+            return True
+        if len(work.bulk.outcomes) + work.progress.files_done >= work.progress.files_total:
+            return True  # the last ones
+        shortest = self._settings.index.batch_ms / 1000
+        patience = min(BATCH_S_MAX, max(shortest, BATCH_GROWTH * (now - work.progress.started)))
+        return now - work.bulk.since >= patience
+
+    def _begin(self, work: _RootWork, urgent: bool) -> None:
+        lane = work.urgent if urgent else work.bulk
+        outcomes = lane.outcomes[:BATCH_FILES_MAX]
+        rest = lane.outcomes[BATCH_FILES_MAX:]
+        lane = _Lane()
+        lane.add(rest, self._clock())
+        if urgent:
+            work.urgent = lane
+        else:
+            work.bulk = lane
+        self._commit = (work, outcomes, urgent, self._apply(as_batch(work.root_id, outcomes)))
+
+    def _finish_commit(self) -> tuple[int, ...]:
+        if self._commit is None or not self._commit[3].done():
+            return ()
+        work, outcomes, urgent, future = self._commit
+        self._commit = None
+        if self._roots.get(work.root_id) is not work:
+            future.exception()
+            return ()
+        error = future.exception()
+        if error is not None:
+            lane = work.urgent if urgent else work.bulk
+            self._retry_at = self._clock() + RETRY_S
+            lane.add(outcomes, self._clock())  # nothing was published, nothing is lost: it is tried again
+            raise error
+        commit = future.result()
+        self._settle(work, outcomes, urgent, commit.again)
+        return (commit.generation,)
+
+    def _settle(
+        self, work: _RootWork, outcomes: list[Outcome], urgent: bool, again: frozenset[bytes]
+    ) -> None:
+        for outcome in outcomes:
+            path = outcome.path
+            if path in work.again or path in again:
+                work.again.discard(path)
+                work.outstanding[path] = self._next_ticket()
+                work.urgent_queue.append(path)
+            else:
+                work.outstanding.pop(path, None)
+        if not urgent:
+            progress = work.progress
+            progress.files_done += len(outcomes)
+            progress.bytes_done += sum(outcome_bytes(outcome) for outcome in outcomes)
+            if progress.files_done >= progress.files_total:
+                progress.finished = self._clock()
+
+    def _next_ticket(self) -> int:
+        self._tickets += 1
+        return self._tickets
+
+
+def as_batch(root_id: int, outcomes: list[Outcome]) -> Batch:
+    """Sort outcomes of one root into a batch; the last outcome of a path wins."""
+    last = {outcome.path: outcome for outcome in outcomes}
+    batch = Batch(root_id)
+    for outcome in last.values():
+        if isinstance(outcome, Upsert):
+            batch.upserts.append(outcome)
+        elif isinstance(outcome, Skipped):
+            batch.skips.append(outcome)
+        else:
+            batch.removes.append(outcome.path)
+    return batch
+
+
+def outcome_bytes(outcome: Outcome) -> int:
+    """Content bytes that the outcome carries; 0 for what the store knows already."""
+    if isinstance(outcome, Upsert) and outcome.prepared is not None:
+        return len(outcome.prepared.source.content)
+    return 0
