@@ -1,7 +1,7 @@
 """Which files of a root differ from git's HEAD: the truth behind `changed:yes`.
 
-Asks git itself, read only: no lock is taken (an editor's git must not fail because of a search), and no program that
-the repository's own configuration names is run.
+Asks git itself, read only: no lock is taken (an editor's git must not fail because of a search), and no
+program that the repository's own configuration names is run.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Protocol, SupportsInt
+from typing import Literal, Protocol, SupportsInt
 
 import numpy as np
 
 from indexer.records import F32, I64, KIND_ID, Bool
+from indexer.store.segment import Segment
+from indexer.store.snapshot import Snapshot
 from search.answer import StepReport
 from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals
@@ -49,17 +51,18 @@ from search.regions import in_places
 from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
 from search.text import Matcher, TextMatches, search_docs
 
-if TYPE_CHECKING:
-    from indexer.store.snapshot import Snapshot
-
 QUALIFIED_PER_DOC = 10_000  # matches of one document that `in:` and `kind:` choose from
 
 
 class RankedRetriever(Protocol):
-    """Ranks chunks by meaning, or by likeness to a place."""
+    """Ranks chunks (global numbers) among the documents of a mask, best first."""
 
     def rank(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
-        """Return the n best chunks (global numbers) among the documents of the mask, and their scores."""
+        """Return the n best chunks by vectors and words together, and their scores."""
+        ...
+
+    def nearest(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
+        """Return the n nearest chunks by vector, and their scores."""
         ...
 
 
@@ -142,17 +145,33 @@ def estimate_docs(snapshot: Snapshot, term: Text, case: Case) -> int | None:
 
 def restrict_to_kinds(snapshot: Snapshot, places: Places, kinds: frozenset[str]) -> Places:
     """Keep the places in (or at) a definition of these kinds, however deep inside."""
-    wanted = np.array([KIND_ID[kind] for kind in sorted(kinds)], np.uint8)
     found = definitions_at(snapshot, places.doc, places.start)
     keep = np.zeros(len(places), np.bool_)
     for segment, _, positions, _ordinals in by_segment(snapshot, places.doc):
-        at = found[positions]
-        inside = np.zeros(len(at), np.bool_)
-        while (some := at >= 0).any():
-            inside |= some & np.isin(segment.def_kind[np.maximum(at, 0)], wanted)
-            at = np.where(some, segment.def_parent[np.maximum(at, 0)], -1)
-        keep[positions] = inside
+        keep[positions] = _inside(segment, found[positions], kinds)
     return places.where(keep)
+
+
+def chunks_of_kinds(snapshot: Snapshot, chunks: I64, kinds: frozenset[str]) -> Bool:
+    """Return which chunks (global numbers) show, or stand in, a definition of these kinds."""
+    keep = np.zeros(len(chunks), np.bool_)
+    owner = np.searchsorted(snapshot.chunk_base, chunks, side="right") - 1
+    for number in np.unique(owner).tolist():
+        segment = snapshot.segments[number]
+        positions = np.flatnonzero(owner == number)
+        local = chunks[positions] - int(snapshot.chunk_base[number])
+        keep[positions] = _inside(segment, segment.chunk_def[local].astype(np.int64), kinds)
+    return keep
+
+
+def _inside(segment: Segment, defs: I64, kinds: frozenset[str]) -> Bool:
+    """Return which definitions are of these kinds, or stand in one that is; -1 is none."""
+    wanted = np.array([KIND_ID[kind] for kind in sorted(kinds)], np.uint8)
+    inside = np.zeros(len(defs), np.bool_)
+    while (some := defs >= 0).any():
+        inside |= some & np.isin(segment.def_kind[np.maximum(defs, 0)], wanted)
+        defs = np.where(some, segment.def_parent[np.maximum(defs, 0)], -1)
+    return inside
 
 
 def places_of(found: TextMatches) -> Places:
@@ -300,7 +319,7 @@ def _in_places(snapshot: Snapshot, places: Places, wanted: frozenset[str]) -> Pl
         for ordinal in np.unique(ordinals).tolist():
             at = positions[ordinals == ordinal]
             content = segment.doc_bytes(ordinal)
-            keep[at] = in_places(segment.language(ordinal), content, places.start[at], wanted)
+            keep[at] = in_places(segment.language_name(ordinal), content, places.start[at], wanted)
     return places.where(keep)
 
 

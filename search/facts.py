@@ -7,16 +7,13 @@ is microseconds a query. A new generation usually differs in a few files and tak
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
 from indexer.records import F32, FLAG_GENERATED, I64, U8, Bool
-
-if TYPE_CHECKING:
-    from indexer.store.snapshot import RootView, Snapshot
+from indexer.store.root_view import Paths, RootView
+from indexer.store.snapshot import Snapshot
 
 TEST, GENERATED, VENDORED, DOCS = 1, 2, 4, 8
 MASKS_MAX = 64  # path patterns whose answer is kept per root
@@ -63,8 +60,9 @@ _FLAG_PATTERNS: tuple[tuple[int, re.Pattern[bytes]], ...] = (
 class RootFacts:
     """Arrays by slot (file of the root); dead slots have an empty path and are not in `alive`."""
 
+    generation: int
     view: RootView
-    paths: Sequence[bytes | None]
+    paths: Paths
     joined: bytes  # "\\n" + every path + "\\n"
     lowered: bytes
     begin: I64  # of each path in `joined`
@@ -75,8 +73,8 @@ class RootFacts:
     flags: U8  # TEST | GENERATED | VENDORED | DOCS
     path_flags: U8  # the same from the path alone
     n_docs: int
-    masks: dict[tuple[str, str, bool], Bool] = field(default_factory=dict)
-    words: dict[bytes, tuple[I64, F32]] = field(default_factory=dict)  # term -> (slots, share of the path)
+    masks: dict[tuple[str, str, bool], Bool]  # by path pattern; dead slots may be in them
+    words: dict[bytes, tuple[I64, F32]]  # term -> (slots, share of the path)
 
     def slots_at(self, positions: I64) -> I64:
         """Return the slots whose paths stand at these positions of `joined`."""
@@ -95,6 +93,12 @@ class RootFacts:
         mask.setflags(write=False)
         self.masks[key] = mask
         return mask
+
+    def path_documents(self, term: bytes) -> tuple[I64, F32]:
+        """Return (documents, share) of the living files whose path contains the term."""
+        slots, share = self.path_matches(term)
+        living = self.alive[slots]
+        return self.doc[slots[living]], share[living]
 
     def path_matches(self, term: bytes) -> tuple[I64, F32]:
         """Return (slots, share) of the files whose path contains the term as a word, or inside of one.
@@ -127,39 +131,39 @@ class RootFacts:
 def make_facts(snapshot: Snapshot, root_id: int, before: RootFacts | None = None) -> RootFacts:
     """Return the facts of a root in this snapshot, taking over from `before` what did not change."""
     view = snapshot.roots[root_id]
-    alive = np.asarray(view.file_doc) >= 0
-    doc = np.asarray(view.file_doc, np.int64)
-    names, doc_language, doc_generated = _documents(snapshot)
+    doc = view.file_doc
+    alive = doc >= 0
     language = np.full(len(doc), -1, np.int64)
-    language[alive] = doc_language[doc[alive]]
-    same = before is not None and (before.paths is view.paths or before.paths == view.paths)
-    if before is not None and same:
-        joined, lowered, begin, path_flags = before.joined, before.lowered, before.begin, before.path_flags
+    language[alive] = snapshot.doc_language[doc[alive]]
+    if before is not None and not _extends(view, before):
+        before = None
+    joined, offsets = view.paths_joined()
+    if before is not None and len(before.paths) == view.n:
+        lowered, path_flags, masks, words = before.lowered, before.path_flags, before.masks, before.words
     else:
-        joined, begin = _join(view.paths)
-        lowered = joined.lower()
-        path_flags = _path_flags(view.paths, joined, begin, before)
+        lowered, masks, words = joined.lower(), {}, {}
+        path_flags = _path_flags(view.paths, joined, offsets, before)
     flags = path_flags.copy()
-    generated = alive.copy()
-    generated[alive] = doc_generated[doc[alive]]
+    generated = np.zeros(len(doc), np.bool_)
+    generated[alive] = _generated(snapshot)[doc[alive]]
     flags[generated] |= GENERATED
-    facts = RootFacts(
-        view,
-        view.paths,
-        joined,
-        lowered,
-        begin,
-        alive,
-        doc,
-        names,
-        language,
-        flags,
-        path_flags,
-        snapshot.n_docs,
+    return RootFacts(
+        generation=snapshot.generation,
+        view=view,
+        paths=view.paths,
+        joined=joined,
+        lowered=lowered,
+        begin=offsets[:-1],
+        alive=alive,
+        doc=doc,
+        languages=snapshot.languages,
+        language=language,
+        flags=flags,
+        path_flags=path_flags,
+        n_docs=snapshot.n_docs,
+        masks=masks,
+        words=words,
     )
-    if before is not None and same:
-        facts.masks, facts.words = before.masks, before.words
-    return facts
 
 
 def find_all(text: bytes, needle: bytes) -> I64:
@@ -172,40 +176,33 @@ def find_all(text: bytes, needle: bytes) -> I64:
     return np.array(found, np.int64)
 
 
-def _join(paths: Sequence[bytes | None]) -> tuple[bytes, I64]:
-    joined = b"\n" + b"\n".join(path or b"" for path in paths) + b"\n"
-    length = np.fromiter((len(path) if path else 0 for path in paths), np.int64, len(paths))
-    return joined, 1 + np.cumsum(length + 1) - (length + 1)
+def _extends(view: RootView, before: RootFacts) -> bool:
+    """True if the paths known before are the first of the view; only compaction gives slots other paths."""
+    n = len(before.paths)
+    if view.n < n:
+        return False
+    return view.paths.base is before.paths.base or bool(np.array_equal(view.paths[:n], before.paths))
 
 
-def _documents(snapshot: Snapshot) -> tuple[tuple[str, ...], I64, Bool]:
-    """Return (language names, language of each document, whether it says it is generated)."""
-    numbers: dict[str, int] = {}
-    language = [np.empty(0, np.int64)]
-    generated = [np.empty(0, np.bool_)]
-    for segment in snapshot.segments:
-        table = np.array([numbers.setdefault(name, len(numbers)) for name in segment.languages], np.int64)
-        language.append(table[segment.doc_language] if len(table) else np.zeros(0, np.int64))
-        generated.append((segment.doc_flags & FLAG_GENERATED) != 0)
-    return tuple(numbers), np.concatenate(language), np.concatenate(generated)
+def _generated(snapshot: Snapshot) -> Bool:
+    """Return which documents say in their first lines that they are generated, or are minified."""
+    parts = [(segment.flags & FLAG_GENERATED) != 0 for segment in snapshot.segments]
+    return np.concatenate([np.zeros(0, np.bool_), *parts])
 
 
-def _path_flags(paths: Sequence[bytes | None], joined: bytes, begin: I64, before: RootFacts | None) -> U8:
-    """Classify paths; those that did not change keep what they were."""
+def _path_flags(paths: Paths, joined: bytes, offsets: I64, before: RootFacts | None) -> U8:
+    """Classify paths; those that were there before keep what they were."""
     flags = np.zeros(len(paths), np.uint8)
-    if before is None:
-        for flag, pattern in _FLAG_PATTERNS:
-            places = np.fromiter((match.start() for match in pattern.finditer(joined)), np.int64)
-            # A match may begin at the "\n" or "/" in front of a path's part.
-            slots = np.searchsorted(begin, places, side="right") - 1
-            flags[slots[slots >= 0]] |= flag
-        return flags
-    n = min(len(paths), len(before.paths))
-    flags[:n] = before.path_flags[:n]
-    changed = [i for i in range(n) if paths[i] is not before.paths[i] and paths[i] != before.paths[i]]
-    for slot in [*changed, *range(n, len(paths))]:
-        path = paths[slot] or b""
-        flags[slot] = sum(flag for flag, pattern in _FLAG_PATTERNS if pattern.search(path))
+    first = 0
+    if before is not None:
+        first = len(before.paths)
+        flags[:first] = before.path_flags
+    part = memoryview(joined)[int(offsets[first]) :]
+    for flag, pattern in _FLAG_PATTERNS:
+        # A match may begin at the "/" in front of a part of a path.
+        places = np.fromiter((match.start() for match in pattern.finditer(part)), np.int64) + offsets[first]
+        slots = np.searchsorted(offsets[:-1], places, side="right") - 1
+        flags[slots] |= flag
     return flags
 
 

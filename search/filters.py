@@ -198,9 +198,8 @@ def _pattern_mask(pattern: str, facts: RootFacts, fold: bool, scope: str) -> Boo
     compiled = compile_pattern(os.fsencode(pattern), fold=fold)
     mask = np.zeros(len(facts.alive), np.bool_)
     for slot, path in enumerate(facts.paths):
-        if path is not None:
-            mask[slot] = compiled.search(path.rpartition(b"/")[2] if scope == "file" else path) is not None
-    return facts.keep(key, mask & facts.alive)
+        mask[slot] = compiled.search(path.rpartition(b"/")[2] if scope == "file" else path) is not None
+    return facts.keep(key, mask)
 
 
 def _root(field: Field, facts: RootFacts, _around: Surroundings, case: str) -> Bool:
@@ -240,4 +239,4 @@ def _at(facts: RootFacts, positions: np.ndarray[tuple[int], np.dtype[np.int64]])
     mask = np.zeros(len(facts.alive), np.bool_)
     slots = facts.slots_at(positions)
     mask[slots[(slots >= 0) & (slots < len(mask))]] = True
-    return mask & facts.alive
+    return mask

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from indexer.records import F32, I64, Bool
+from indexer.store.snapshot import Snapshot
 from search import facts as flags
 from search.facts import RootFacts
 from search.lexical import cover, query_terms
 from search.places import NONE, Places, by_segment, chunk_places, chunks_at, definitions_at
 from search.rank import Asked, Features
 from search.symbol import EXACT, FOLDED, PREFIX
-
-if TYPE_CHECKING:
-    from indexer.store.snapshot import Snapshot
 
 RECENT_NS = 86_400 * 10**9
 NAMES_MAX = 1_000  # candidates whose definition's name is compared with the query's words

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,12 +22,10 @@ import numpy as np
 from config.settings import Rank
 from indexer.records import F32, I64, Bool
 from indexer.store.segment import Segment
+from indexer.store.snapshot import Snapshot
 from indexer.words import term_hash, terms, words
 from search.budget import Budget
 from search.places import segment_masks
-
-if TYPE_CHECKING:
-    from indexer.store.snapshot import Snapshot
 
 VARIANT_WEIGHT = 0.5  # of another form of a word (retries for retry), against the word itself
 TERMS_MAX = 64  # of one query; a pasted function says enough with its first words

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from indexer.records import F32, I32, I64, U32, Bool
 from indexer.store.segment import Segment
-
-if TYPE_CHECKING:
-    from indexer.store.snapshot import Snapshot
+from indexer.store.snapshot import Snapshot
 
 NONE = -1
 

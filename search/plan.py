@@ -211,11 +211,17 @@ def make(query: Query, mode: str = "auto", estimate: Estimate = lambda _: 1000) 
         tree=_order(Both(tuple(nodes)), estimate),
         ranked=ranked,
         sources=sources,
-        case=_case(query),
+        case=case_of(query),
         types=setting(query, "type", ""),
         kinds=scope.kinds if sources or ranked else frozenset(),
         words=_signal_words(terms),
     )
+
+
+def case_of(query: Query) -> Case:
+    """Return the case mode of a query."""
+    value = setting(query, "case", "smart")
+    return "yes" if value == "yes" else "no" if value == "no" else "smart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,11 +344,6 @@ def _is_filter(term: Query) -> bool:
     if isinstance(term, And | Or):
         return all(_is_filter(child) for child in term.children)
     return isinstance(term, Field) and term.name in FILTERS
-
-
-def _case(query: Query) -> Case:
-    value = setting(query, "case", "smart")
-    return "yes" if value == "yes" else "no" if value == "no" else "smart"
 
 
 def _signal_words(terms: Iterable[Query]) -> tuple[str, ...]:

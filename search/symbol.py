@@ -13,20 +13,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from indexer.records import F32, I64, KIND_ID, U8, Bool
 from indexer.store.segment import Segment
+from indexer.store.snapshot import Snapshot
 from search.budget import Budget
 from search.facts import RootFacts
 from search.filters import line_bound
 from search.places import Places, join_places, make_places, no_places, parents, segment_masks, spread
 from search.text import compile_pattern
-
-if TYPE_CHECKING:
-    from indexer.store.snapshot import Snapshot
 
 EXACT, FOLDED, PREFIX, HUMPS, PART = 1.0, 0.9, 0.7, 0.6, 0.4  # score of each way to find a name
 NAMES_MAX = 4_000  # names of one segment that one query follows

@@ -1,0 +1,251 @@
+"""The single path of a query: text in, ranked and checked hits out.
+
+    parse -> plan -> scope -> filters and tree -> retrievers -> fusion -> hits checked on disk
+
+Every step has a budget and says what it did; a query that runs out of time answers with what it has and says
+so. An engine may be shared by threads: what it keeps between queries is replaced whole, never changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+
+from config.errors import DeadlineExceeded, NoSuchRoot
+from config.settings import Settings
+from indexer.embed.contract import Embedder
+from indexer.languages import resolve
+from indexer.records import F32, I64, Bool
+from indexer.store.board import RootState
+from indexer.store.pool import Pool
+from indexer.store.snapshot import Reader, Snapshot
+from search.answer import Answer, Explain, Hit, SearchRequest
+from search.budget import Budget, Flag
+from search.changed import ChangedFiles
+from search.evaluate import Search, admitted, estimate_docs
+from search.facts import RootFacts, make_facts
+from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
+from search.gather import Candidates, at_definitions, at_files, features, gather
+from search.hits import HitMaker, Style
+from search.kernels.contract import Kernel
+from search.live import Disk
+from search.meaning import Meanings, RankedTerms
+from search.plan import Plan, case_of, make
+from search.query import Field, Not, parse, terms
+from search.rank import PER_FILE, Asked, fuse
+from search.retrieve import DOCS_MAX, Lists, retrieve
+
+FILES_MAX = 2_000  # files of a query that only filters, listed at most
+
+
+class States(Protocol):
+    """What the writer says of its roots; the notice board."""
+
+    def root_state(self, root_id: int) -> RootState | None: ...
+    def writer_alive(self) -> bool: ...
+
+
+class Engine:
+    """Answers queries from the newest generation."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        settings: Settings,
+        *,
+        pool: Pool | None = None,
+        embedder: Embedder | None = None,
+        kernel: Kernel | None = None,
+        board: States | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Without pool, embedder or kernel there is no meaning: words alone answer, and a warning says so."""
+        self._reader = reader
+        self._settings = settings
+        self._board = board
+        self._now = now
+        self._changed = ChangedFiles()
+        self._facts: dict[int, RootFacts] = {}
+        self._meanings = Meanings(pool, embedder, kernel, settings.rank)
+
+    def search(self, request: SearchRequest, cancel: Flag | None = None) -> Answer:
+        """Answer one question.
+
+        Raises QuerySyntaxError, NotYet and other UsageErrors for the question, NoSuchRoot, Cancelled, and
+        DeadlineExceeded where the time ran out before anything was found.
+        """
+        budget = Budget(request.deadline_ms, cancel)
+        query = parse(request.query)
+        # The board before the snapshot: what it calls settled is then surely in the snapshot.
+        state = self._board.root_state(request.root_id) if self._board else None
+        snapshot = self._reader.snapshot()
+        facts = self._root_facts(snapshot, request.root_id)
+        case = case_of(query)
+        plan = make(query, request.mode, lambda text: estimate_docs(snapshot, text, case))
+        ranked = self._meanings.of(snapshot, facts, budget)
+        search = Search(
+            snapshot=snapshot,
+            facts=facts,
+            budget=budget,
+            around=Surroundings(self._now(), self._changed, snapshot.generation),
+            ranked=ranked,
+            case=case,
+            per_doc=max(10, min(request.limit, 10_000)),
+            text_budget_ms=self._settings.query.text_budget_ms,
+        )
+        scope = _scope(request, facts)
+        slots = admitted(plan, scope, search, _docs_max(plan, request))
+        lists = retrieve(plan, slots, search, self._settings.rank, request.limit)
+        table = _candidates(plan, slots, lists, search)
+        disk = Disk(facts, self._settings.index.file_bytes_max)
+        hits = self._hits(plan, table, search, request, disk)
+        if not hits and budget.over():
+            raise DeadlineExceeded(f"nothing was found within {request.deadline_ms} ms; narrow the query")
+        fresh, incomplete, warnings = self._trust(state, search, disk, ranked)
+        return Answer(
+            hits=tuple(hits),
+            generation=snapshot.generation,
+            fresh=fresh,
+            incomplete=incomplete,
+            warnings=warnings,
+            files_searched=int(np.count_nonzero(scope)),
+            ms=round(budget.spent_ms(), 3),
+            explain=Explain(str(query), str(plan), tuple(search.steps)) if request.explain else None,
+        )
+
+    def _root_facts(self, snapshot: Snapshot, root_id: int) -> RootFacts:
+        if root_id not in snapshot.roots:
+            raise NoSuchRoot(f"there is no root {root_id} in the index; add its directory first")
+        known = self._facts.get(root_id)
+        if known is not None and known.generation == snapshot.generation:
+            return known
+        facts = make_facts(snapshot, root_id, known)
+        self._facts = {i: f for i, f in self._facts.items() if i in snapshot.roots} | {root_id: facts}
+        return facts
+
+    def _hits(
+        self, plan: Plan, table: Candidates, search: Search, request: SearchRequest, disk: Disk
+    ) -> list[Hit]:
+        start = search.budget.spent_ms()
+        asked = _asked(plan, request)
+        known = features(search.snapshot, search.facts, table, plan.words, asked, self._now())
+        ranking = fuse(known, self._settings.rank, 1 if plan.types == "file" else PER_FILE)
+        search.step("rank", start, len(table), len(table))
+        start = search.budget.spent_ms()
+        style = Style(request.context, self._settings.query.snippet_chars_max, request.explain)
+        maker = HitMaker(search.snapshot, search.facts, plan, table, disk, style)
+        hits: list[Hit] = []
+        for hit in islice(maker.hits(ranking), request.limit):
+            hits.append(hit)
+            if len(hits) < request.limit and search.budget.over():
+                search.stop("budget: the deadline passed while hits were checked on disk")
+                break
+        search.step("hits", start, len(table), len(hits))
+        return hits
+
+    def _trust(
+        self, state: RootState | None, search: Search, disk: Disk, ranked: RankedTerms
+    ) -> tuple[bool, str, tuple[str, ...]]:
+        """Return (fresh, why the answer is incomplete, warnings)."""
+        incomplete = list(search.stops)
+        warnings: list[str] = []
+        if state is not None and state.phase in ("starting", "first_index"):
+            of = f" of {state.files_total}" if state.files_total else ""
+            incomplete.insert(0, f"first index: {state.files_done}{of} files")
+        if state is not None and state.phase == "missing":
+            warnings.append("the root's directory is not there; the answer is from the index")
+        if state is not None and not state.healthy:
+            warnings.append("file events may have been lost; a scan will find what changed")
+        if self._board is not None and not self._board.writer_alive():
+            warnings.append("the index is not being updated: its writer does not answer")
+        changed, gone = disk.count("changed"), disk.count("gone")
+        if changed:
+            warnings.append(f"{changed} of the files changed since they were indexed and were read live")
+        if gone:
+            warnings.append(f"{gone} of the files are gone, and so are their hits")
+        if ranked.unranked:
+            warnings.append("there is no model, so meaning was searched by words alone")
+        settled = (
+            state is not None and state.settled and self._board is not None and self._board.writer_alive()
+        )
+        return settled and not changed and not gone, "; ".join(incomplete), tuple(warnings)
+
+
+def _scope(request: SearchRequest, facts: RootFacts) -> Bool:
+    """Return the files that the request itself admits."""
+    slots: Bool = facts.alive & prefix_mask(request.path_prefix, facts)
+    if request.languages:
+        slots = slots & language_mask([resolve(name) for name in request.languages], facts)
+    if request.globs:
+        slots = slots & glob_mask(request.globs, facts)
+    return slots
+
+
+def _docs_max(plan: Plan, request: SearchRequest) -> int | None:
+    """Return after how many files the last text may stop; what ranks after it needs all of them."""
+    return None if plan.ranked or plan.sources else max(DOCS_MAX, 4 * request.limit)
+
+
+def _candidates(plan: Plan, slots: Bool, lists: Lists, search: Search) -> Candidates:
+    start = search.budget.spent_ms()
+    table = gather(search.snapshot, search.facts, slots, lists.places, lists.chunks, lists.files)
+    if not plan.sources and not plan.ranked:
+        # Files that nothing but a filter or a NOT admits stand for themselves.
+        silent = slots.copy()
+        silent[table.slot] = False
+        if silent.any():
+            files = [("file", *_listed(silent, plan, search.facts))]
+            table = gather(search.snapshot, search.facts, slots, lists.places, lists.chunks, files)
+    n = len(table)
+    if plan.types == "symbol":
+        table = at_definitions(search.snapshot, table)
+    elif plan.types == "file":
+        table = at_files(table)
+    elif plan.types == "line":
+        table = table.where(np.flatnonzero(~table.is_file))
+    search.step("gather", start, n, len(table))
+    return table
+
+
+def _listed(slots: Bool, plan: Plan, facts: RootFacts) -> tuple[I64, F32]:
+    """Return files in the order they are listed in: by time where the query is about time, else by path."""
+    numbers = np.flatnonzero(slots)
+    by_time = any(isinstance(t, Field) and t.name in ("since", "changed") for t in terms(plan.query))
+    if by_time:
+        numbers = numbers[np.argsort(-facts.view.mtime_ns[numbers], kind="stable")]
+    else:
+        numbers = numbers[np.argsort(facts.paths[numbers])]
+    numbers = numbers[:FILES_MAX]
+    # Hundredths of a point: the order stands, but whatever a term found comes first.
+    return numbers, np.linspace(1e-2, 1e-3, max(1, len(numbers)), dtype=np.float32)[: len(numbers)]
+
+
+def _asked(plan: Plan, request: SearchRequest) -> Asked:
+    """Return which demotions the query lifts by naming what is demoted."""
+    said = {word.lower() for word in plan.words}
+    for term in plan.query.children if hasattr(plan.query, "children") else (plan.query,):
+        if isinstance(term, Field) and term.name in ("path", "file", "lang"):
+            said.update(_pieces(term.value))
+        elif isinstance(term, Not):
+            continue
+    said.update(_pieces(request.path_prefix))
+    for glob in request.globs:
+        if not glob.startswith("!"):
+            said.update(_pieces(glob))
+    said.update(request.languages)
+    return Asked(
+        tests=bool(said & {"test", "tests", "testing", "spec", "unittest", "fixture", "mock", "conftest"}),
+        generated=bool(said & {"generated", "min", "pb2", "pb", "lock"}),
+        vendored=bool(said & {"vendor", "vendored", "third", "node", "external", "extern"}),
+        docs=bool(
+            said & {"doc", "docs", "documentation", "readme", "example", "examples", "markdown", "rst"}
+        ),
+    )
+
+
+def _pieces(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
