@@ -425,12 +425,14 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s query[%(process)d] %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells every instruction set it looks for
     _raise_file_limit(settings.daemon.clients_max * 2 + 1024)
-    from daemon import handlers
+    from daemon.index import OpenIndex
 
     # A query that computes in Python must not hold up the loop for the default of 5 ms.
     sys.setswitchinterval(0.001)
-    dispatcher = handlers.open_dispatcher(settings, supervised.supervisor_pid)
+    index = OpenIndex(settings, supervised.supervisor_pid)
+    dispatcher = index.dispatcher
     listener = socket.socket(fileno=int(os.environ["EINSTEIN_LISTEN_FD"]))
     listener.set_inheritable(False)
     server = Server(
@@ -440,9 +442,10 @@ def main() -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # ^C in a terminal reaches the whole group; the supervisor decides
+    dispatcher.counters = lambda: {"clients": server.n_clients, "requests": server.n_requests}
     supervised.ready()
     server.run()
-    dispatcher.close()
+    index.close()
 
 
 def _raise_file_limit(wanted: int) -> None:

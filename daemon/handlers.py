@@ -1,0 +1,271 @@
+"""One function per request of a query process: values of the wire <-> values of the index and of a query.
+
+`search` is answered here, from the newest generation; everything that only the writer knows or may do goes to
+it. A query process keeps answering while the writer is away: from the last generation, and saying so.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from config import cores, paths
+from config.errors import DaemonUnavailable, DeadlineExceeded, NoSuchRoot, UsageError
+from config.processes import memory_bytes
+from config.settings import Settings
+from daemon import wire
+from daemon.child import children_path
+from daemon.codec import builtins
+from daemon.connection import Context
+from daemon.engines import Engines
+from daemon.link import call_writer
+from search.answer import Answer, SearchRequest
+
+if TYPE_CHECKING:
+    from indexer.store.board import Board
+    from indexer.store.snapshot import Snapshot
+
+log = logging.getLogger("einstein.handlers")
+
+# Methods that only the writer can answer: seconds to wait for its reply; None: as long as the client does.
+FORWARDED: dict[str, float | None] = {
+    "add": None,
+    "remove": 60.0,
+    "rebuild": None,
+    "why": 30.0,
+    "sync": None,
+    "fsck": None,
+    "config": 30.0,
+    "log": 30.0,
+}
+WRITER_PATIENCE_S = 5.0  # for a writer that is being started
+STATUS_TIMEOUT_S = 10.0
+REPLY_SLACK_S = 1.0  # so that the writer's own message about a deadline arrives
+
+Params = dict[str, Any]
+
+
+class Snapshots(Protocol):
+    """Gives the newest generation: store.snapshot.Reader."""
+
+    def snapshot(self) -> Snapshot: ...
+
+
+class Dispatcher:
+    """Answers the requests of one query process. Any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Snapshots,
+        engines: Engines,
+        board: Board,
+        *,
+        writer_socket: str,
+        supervisor_pid: int = 0,
+        facts: Params | None = None,
+        counters: Callable[[], Params] = dict,
+    ) -> None:
+        """facts: what `status` says of this process and never changes (model); counters: what does."""
+        self.counters = counters
+        self._settings = settings
+        self._reader = reader
+        self._engines = engines
+        self._board = board
+        self._writer_socket = writer_socket
+        self._supervisor_pid = supervisor_pid
+        self._facts = facts or {}
+        self._started = time.time()
+
+    def __call__(self, request: wire.Request, context: Context) -> Any:
+        """Return the result, or a generator of partial results with the final one as its value."""
+        params = request.params
+        if request.method == "search":
+            return self._search(params, context)
+        if request.method in FORWARDED:
+            return self._forward(request.method, params, context, FORWARDED[request.method])
+        handler = {"status": self._status, "roots": self._roots, "shutdown": self._shutdown}[request.method]
+        return handler(params, context)
+
+    @staticmethod
+    def is_slow(request: wire.Request) -> bool:
+        """Whether the request may wait for something else than a processor."""
+        return request.method != "search" or bool(request.params.get("wait"))
+
+    # Searching.
+
+    def _search(self, params: Params, context: Context) -> Any:
+        _check_ranges(params)
+        root_id, root_path, prefix = self._locate(params["path"])
+        request = SearchRequest(
+            query=params["query"],
+            root_id=root_id,
+            path_prefix=prefix,
+            mode=params.get("mode", "auto"),
+            limit=params.get("limit", self._settings.query.limit),
+            languages=tuple(params.get("types", ())),
+            globs=tuple(params.get("globs", ())),
+            context=params.get("context", 0),
+            explain=params.get("explain", False),
+            deadline_ms=params.get("deadline_ms") or self._settings.query.deadline_ms,
+        )
+        if params.get("wait"):
+            self._sync(root_id, context)
+        if params.get("stream") and request.mode in ("auto", "hybrid"):
+            return self._streamed(request, root_path, context)
+        return self._answer(request, root_path, context)
+
+    def _answer(self, request: SearchRequest, root_path: str, context: Context) -> Params:
+        with self._engines.borrow() as engine:
+            answer = engine.search(request, context)
+        return self._result(answer, root_path)
+
+    def _streamed(
+        self, request: SearchRequest, root_path: str, context: Context
+    ) -> Generator[Params, None, Params]:
+        """What the text says first, as a partial result; then everything, ranked together."""
+        try:
+            partial = self._answer(replace(request, mode="text"), root_path, context)
+        except UsageError:  # of this mode; the real one says what there is to say
+            partial = {"hits": []}
+        if partial["hits"]:
+            yield partial
+        return self._answer(request, root_path, context)
+
+    def _result(self, answer: Answer, root_path: str) -> Params:
+        result: Params = builtins(answer)
+        result["root"] = root_path
+        if not self._board.writer_alive():
+            result["fresh"] = False
+            _add_once(result, "the writer process is not running, so changes are not seen; it is restarted")
+        elif reason := self._board.paused:
+            _add_once(result, f"indexing is paused: {reason}")
+        return result
+
+    def _sync(self, root_id: int, context: Context) -> None:
+        """Wait until everything saved before now is in a generation. Raises DeadlineExceeded."""
+        deadline_ms = self._settings.watch.sync_timeout_ms
+        if context.deadline < math.inf:
+            deadline_ms = max(1, int((context.deadline - time.monotonic()) * 1000))
+        params = {"root": root_id, "deadline_ms": deadline_ms}
+        timeout = deadline_ms / 1000 + REPLY_SLACK_S
+        call_writer(self._writer_socket, "sync", params, context, timeout=timeout)
+
+    def _locate(self, path: str) -> tuple[int, str, str]:
+        """Return id and path of the innermost root that holds `path`, and the place of `path` within it."""
+        if not path.startswith("/") or "\0" in path:
+            raise UsageError(f"path must be absolute, not {path[:200]!r}")
+        real = os.path.realpath(path)
+        found_id, found = -1, ""
+        for root_id, root in self._reader.snapshot().roots.items():
+            inside = real == root.path or real.startswith(root.path.rstrip("/") + "/")
+            if inside and len(root.path) > len(found):
+                found_id, found = root_id, root.path
+        if not found:
+            error = NoSuchRoot(f"{path} lies in no indexed root; `searchd add DIRECTORY` adds one")
+            error.__dict__["path"] = path
+            raise error
+        rest = real[len(found) :].strip("/")
+        return found_id, found, rest + "/" if rest and os.path.isdir(real) else rest  # noqa: PTH112
+
+    # The writer's part.
+
+    def _forward(self, method: str, params: Params, context: Context, timeout: float | None) -> Params:
+        if context.deadline < math.inf:
+            timeout = max(0.0, context.deadline - time.monotonic()) + REPLY_SLACK_S
+        return call_writer(
+            self._writer_socket, method, params, context, timeout=timeout, patience_s=WRITER_PATIENCE_S
+        )
+
+    def _roots(self, params: Params, context: Context) -> Params:
+        try:
+            return self._forward("roots", params, context, STATUS_TIMEOUT_S)
+        except (DaemonUnavailable, DeadlineExceeded):
+            roots = self._reader.snapshot().roots.values()
+            return {"roots": [{"id": root.id, "path": root.path} for root in roots]}
+
+    def _status(self, params: Params, context: Context) -> Params:
+        warnings: list[str] = []
+        try:
+            status = call_writer(self._writer_socket, "status", params, context, timeout=STATUS_TIMEOUT_S)
+        except (DaemonUnavailable, DeadlineExceeded) as error:
+            warnings.append(f"the writer does not answer ({error}); queries see the last generation")
+            status = self._status_without_writer()
+        if self._board.paused:
+            warnings.append(f"indexing is paused: {self._board.paused}")
+        status["processes"] = self._processes() + status.get("processes", [])
+        return {**status, **self._facts, "kernel": self._engines.kernel_report(), "warnings": warnings}
+
+    def _status_without_writer(self) -> Params:
+        snapshot = self._reader.snapshot()
+        roots = []
+        for root in snapshot.roots.values():
+            state = self._board.root_state(root.id)
+            known = builtins(state) if state else {}
+            roots.append({"id": root.id, "path": root.path, "files": root.n_files, **known})
+        return {"roots": roots, "generation": snapshot.generation}
+
+    def _processes(self) -> list[Params]:
+        """The supervisor and the query processes; the writer reports itself and its workers."""
+        processes: list[Params] = []
+        if self._supervisor_pid:
+            processes.append(_process("supervisor", self._supervisor_pid))
+        own = _process("query", os.getpid()) | {
+            "placement": cores.report(),
+            "uptime_s": round(time.time() - self._started, 1),
+            **self.counters(),
+        }
+        listed = False
+        for pid, name in _children():
+            if pid == os.getpid():
+                processes.append(own | {"name": name})
+                listed = True
+            elif name != "writer":
+                processes.append(_process(name, pid))
+        return processes if listed else [*processes, own]
+
+    def _shutdown(self, _params: Params, _context: Context) -> Params:
+        if not self._supervisor_pid:
+            raise UsageError("this process was started without a supervisor; end it as it was started")
+        os.kill(self._supervisor_pid, signal.SIGTERM)
+        return {"stopping": True}
+
+
+def _check_ranges(params: Params) -> None:
+    """Raise UsageError for a value that is out of its range."""
+    mode = params.get("mode", "auto")
+    if mode not in wire.MODES:
+        raise UsageError(f"no mode {mode[:50]!r}; there are {', '.join(wire.MODES)}")
+    ranges = {
+        "limit": (1, wire.LIMIT_MAX),
+        "context": (0, wire.CONTEXT_MAX),
+        "deadline_ms": (1, wire.DEADLINE_MS_MAX),
+    }
+    for name, (low, high) in ranges.items():
+        if not low <= params.get(name, low) <= high:
+            raise UsageError(f"{name} is {params[name]}; it goes from {low} to {high}")
+
+
+def _add_once(result: Params, warning: str) -> None:
+    if warning not in result["warnings"]:
+        result["warnings"] = [*result["warnings"], warning]
+
+
+def _process(name: str, pid: int) -> Params:
+    return {"name": name, "pid": pid, "memory_bytes": memory_bytes(pid)}
+
+
+def _children() -> list[tuple[int, str]]:
+    """Return process id and name of each child of the supervisor."""
+    try:
+        lines = children_path(paths.pid_path()).read_text().splitlines()
+    except OSError:
+        return []
+    split = [line.partition(" ") for line in lines]
+    return [(int(pid), name) for pid, _, name in split if pid.isdigit()]

@@ -1,0 +1,161 @@
+"""What a query process keeps open: catalog, segments, pool, notice board, model and kernel."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from config import paths
+from config.errors import EinsteinError, StoreError
+from config.settings import Settings
+from daemon.engines import Engines
+from daemon.handlers import Dispatcher
+from indexer.embed.contract import Embedder
+from indexer.embed.static import load_static_model
+from indexer.records import F16
+from indexer.store.board import Board
+from indexer.store.format import FORMAT_VERSION
+from indexer.store.pool import Pool
+from indexer.store.snapshot import Reader
+from search.engine import Engine
+from search.kernels.choose import ChosenKernel, choose
+
+REFRESH_S = 1.0  # between looks at the index without queries: keeps the lease, and the next query short
+OPEN_WAIT_S = 30.0  # for the writer to make an index where there is none, or to mend one
+OPEN_RETRY_S = 0.02
+
+log = logging.getLogger("einstein.index")
+
+
+class OpenIndex:
+    """Everything a query process keeps open, and the dispatcher over it."""
+
+    def __init__(self, settings: Settings, supervisor_pid: int = 0) -> None:
+        """Open the index; waits for the writer to make one. Raises StoreError, ModelError."""
+        store_dir = paths.store_dir(FORMAT_VERSION)
+        self._catalog = store_dir / "catalog" / "data.mdb"
+        self.reader, self.pool, self.embedder = _open(settings, store_dir)
+        self._catalog_inode = _inode(self._catalog)
+        self.board = Board.open(store_dir / "board.bin")
+        self.kernel: ChosenKernel | None = None
+        if self.embedder is not None:
+            self.kernel = choose(settings.query.kernel, self.embedder.dim)
+        self._settings = settings
+        self._stop = threading.Event()
+        self.engines = Engines(self._make_engine, settings.query.threads, self._kernel_report)
+        self.dispatcher = Dispatcher(
+            settings,
+            self.reader,
+            self.engines,
+            self.board,
+            writer_socket=paths.writer_socket(),
+            supervisor_pid=supervisor_pid,
+            facts={"model": self._model_report()},
+        )
+        self._refresher = threading.Thread(target=self._refresh, name="refresh", daemon=True)
+        self._refresher.start()
+
+    def close(self) -> None:
+        """Let go of everything; LMDB wants its environments closed."""
+        self._stop.set()
+        self._refresher.join(REFRESH_S * 5)
+        self.reader.close()
+        if self.pool is not None:
+            self.pool.close()
+
+    def _make_engine(self) -> Engine:
+        return Engine(
+            self.reader,
+            self._settings,
+            pool=self.pool,
+            embedder=self.embedder,
+            kernel=self.kernel,
+            board=self.board,
+        )
+
+    def _kernel_report(self) -> dict[str, Any]:
+        return {"name": self.kernel.name, "notes": self.kernel.notes} if self.kernel else {"name": "none"}
+
+    def _model_report(self) -> dict[str, Any]:
+        if self.embedder is None:
+            return {"name": "none"}
+        return {
+            "name": self.embedder.name,
+            "dim": self.embedder.dim,
+            "fingerprint": self.embedder.fingerprint,
+        }
+
+    def _refresh(self) -> None:
+        """Follow the newest generation, and end this process when the index is replaced by another one."""
+        failed = False
+        while not self._stop.wait(REFRESH_S):
+            if _inode(self._catalog) not in (self._catalog_inode, 0):
+                log.warning("the index was replaced; starting again")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            try:
+                self.reader.snapshot()
+                failed = False
+            except EinsteinError as error:
+                if not failed:
+                    log.error("cannot read the newest generation: %s", error)
+                failed = True
+
+
+class SharedEmbedder:
+    """A model that several threads use, one at a time: a query takes 0.1 ms."""
+
+    def __init__(self, model: Embedder) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """See Embedder."""
+        return self._model.name
+
+    @property
+    def fingerprint(self) -> str:
+        """See Embedder."""
+        return self._model.fingerprint
+
+    @property
+    def dim(self) -> int:
+        """See Embedder."""
+        return self._model.dim
+
+    def embed_texts(self, texts: Sequence[str]) -> F16:
+        """See Embedder."""
+        with self._lock:
+            return self._model.embed_texts(texts)
+
+
+def _open(settings: Settings, store_dir: Path) -> tuple[Reader, Pool | None, SharedEmbedder | None]:
+    deadline = time.monotonic() + OPEN_WAIT_S
+    model = SharedEmbedder(load_static_model()) if settings.model.tier0 else None
+    while True:
+        pool = None
+        try:
+            if model is not None:
+                directory = paths.pool_dir(model.fingerprint)
+                pool = Pool.open(directory, dim=model.dim, rows_max=settings.pool.rows, writable=False)
+            return Reader.open(store_dir), pool, model
+        except StoreError:
+            if pool is not None:
+                pool.close()
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(OPEN_RETRY_S)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
