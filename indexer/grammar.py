@@ -15,6 +15,7 @@ What a query may capture (queries/<language>.scm):
                  name in the same function are no references. Without this rule two thirds of all references
                  of C code are `i`, `ret` and `dev`.
     @undef       a range that another pattern captured as a definition and that is none
+    @clause      a definition that is one with its neighbour of the same name (equations of Haskell)
     @attach      comments, decorators, attributes: lines that belong to the definition below them
 
 What tree-sitter does badly, and what is done about it here:

@@ -19,13 +19,16 @@ from indexer.records import I64, KIND_ID, ROLE_ID, Bool, ReferenceTable, SymbolT
 
 NAME_BYTES_MAX = 256  # longer "names" are headings that are paragraphs, or garbage
 
-# Where one place is captured in several ways, the first of these wins; "ref.read" is what generic patterns say.
+# Where one place is captured in several ways, the first of these wins; generic patterns say "ref.read".
 _REFERENCES_BY_WEIGHT = (
     "ref.import", "ref.call", "ref.inherit", "ref.type", "member.write", "ref.write", "ref.other",
     "member.read", "ref.read",
 )  # fmt: skip
 _ROLE_OF_WEIGHT = np.array([ROLE_ID[name.partition(".")[2]] for name in _REFERENCES_BY_WEIGHT], np.int64)
 _MAY_BE_LOCAL = np.array([name in ("ref.write", "ref.read") for name in _REFERENCES_BY_WEIGHT], np.bool_)
+_IS_IMPORT = np.array([name == "ref.import" for name in _REFERENCES_BY_WEIGHT], np.bool_)
+_OPENS_PATH = np.zeros(256, np.bool_)
+_OPENS_PATH[list(b"'\"<")] = True
 
 _CALLABLES = frozenset(("function", "method", "test"))
 _CONTAINERS = frozenset(("class", "struct", "trait", "interface", "impl", "enum"))
@@ -35,10 +38,12 @@ _TYPES = frozenset(("class", "struct", "enum", "trait", "interface"))
 _NEVER_HOLD_TYPES = frozenset(("type", "variable", "constant", "field"))
 # One name captured as several kinds: the first of these that was captured wins.
 _KINDS_BY_WEIGHT = (
-    "test", "method", "impl", "property", "constant", "interface", "trait", "enum", "struct", "class",
-    "function", "macro", "module", "field", "type", "variable",
+    "test", "method", "impl", "interface", "trait", "enum", "struct", "class", "function", "macro",
+    "constant", "property", "module", "field", "type", "variable",
 )  # fmt: skip
 _KIND_WEIGHT = {kind: i for i, kind in enumerate(_KINDS_BY_WEIGHT)}
+
+_MARKS = b"'\"`: "  # around names: strings, symbols of Ruby, keywords of Elixir
 
 _NO_PLACES = np.empty(0, np.int64)
 
@@ -60,7 +65,12 @@ _Row = tuple[int, int, int, int, str]
 
 def definitions(content: bytes, lines: Lines, found: Mapping[str, Capture]) -> Definitions:
     """Make the table of definitions of a file from what its query captured."""
-    rows = _paired(found)
+    rows = [
+        _bare(content, row) if content[row[2]] in _MARKS or content[row[3] - 1] in b": #" else row
+        for row in _paired(found)
+    ]
+    if "clause" in found:
+        rows = _joined(content, rows, set(_places(found["clause"])))
     own = {row[2] for row in rows}
     local = [place for place in _places(found.get("local")) if place[0] not in own]
     own.update(start for start, _ in local)
@@ -126,6 +136,34 @@ def _paired(found: Mapping[str, Capture]) -> list[_Row]:
     return sorted(rows.values())
 
 
+def _bare(content: bytes, row: _Row) -> _Row:
+    """Take the marks off a name that is a string, a symbol or a heading in its language."""
+    start, end_negative, name_start, name_end, kind = row
+    name = content[name_start:name_end]
+    if kind == "heading":
+        bare = name.rstrip(b"# ") if name.rstrip(b"#").endswith(b" ") else name
+        return start, end_negative, name_start, name_start + len(bare), kind
+    left = len(name) - len(name.lstrip(_MARKS))
+    bare = name.strip(_MARKS)
+    if not bare:
+        return row
+    return start, end_negative, name_start + left, name_start + left + len(bare), kind
+
+
+def _joined(content: bytes, rows: list[_Row], clauses: set[tuple[int, int]]) -> list[_Row]:
+    """Make one definition of neighbouring clauses of one name: f 0 = 1; f n = n * f (n - 1)."""
+    out: list[_Row] = []
+    for row in rows:
+        if out and (row[0], -row[1]) in clauses:
+            start, end_negative, name_start, name_end, kind = out[-1]
+            same = kind == row[4] and content[name_start:name_end] == content[row[2] : row[3]]
+            if same and not content[-end_negative : row[0]].strip():
+                out[-1] = (start, row[1], name_start, name_end, kind)
+                continue
+        out.append(row)
+    return out
+
+
 @dataclass(slots=True)
 class _Nested:
     rows: list[_Row]
@@ -171,8 +209,10 @@ def _in_capitals(content: bytes, nested: _Nested) -> None:
     """Make variables that are written in capitals constants, as their author meant them."""
     variable, constant = KIND_ID["variable"], KIND_ID["constant"]
     for i, kind in enumerate(nested.kinds):
-        if kind == variable and content[nested.rows[i][2] : nested.rows[i][3]].isupper():
-            nested.kinds[i] = constant
+        if kind == variable:
+            _, _, start, end, _ = nested.rows[i]
+            if end - start > 1 and content[start:end].isupper():
+                nested.kinds[i] = constant
 
 
 def _names(content: bytes, rows: list[_Row]) -> list[bytes]:
@@ -199,6 +239,10 @@ def references(content: bytes, found: Mapping[str, Capture], known: Definitions)
         at = np.minimum(np.searchsorted(known.own, start), len(known.own) - 1)
         keep &= known.own[at] != start
     start, end, weight = start[keep], end[keep], weight[keep]
+    if "ref.import" in found:  # "stdio.h", <stdio.h>
+        marked = _IS_IMPORT[weight] & _OPENS_PATH[np.frombuffer(content, np.uint8)[start]]
+        marked &= end - start > 2
+        start, end = start + marked, end - marked
     ids: dict[bytes, int] = defaultdict(count().__next__)
     name = np.array([ids[content[a:b]] for a, b in zip(start.tolist(), end.tolist(), strict=True)], np.int64)
     keep = ~(_MAY_BE_LOCAL[weight] & _is_declared_around(content, ids, name, start, known))
