@@ -117,7 +117,7 @@ class _Nearest:
         rows: npt.NDArray[np.intp] | None = None,
         live: Bool | None = None,
     ) -> None:
-        """Look at rows `first`, `first` + 1, ... or at `first` + `rows`; pass over those that are not live."""
+        """Look at the rows from `first` on, or at `first` + `rows`; pass over those that are not live."""
         found = np.flatnonzero(distances <= self._limit)
         if live is not None:
             found = found[live[found]]

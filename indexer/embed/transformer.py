@@ -1,0 +1,67 @@
+"""Tier 1: a sentence-transformers model. The door of sentence_transformers and torch (extra `transformer`).
+
+Nothing is fetched: the model is a local folder, or a name that is in the user's cache of the Hugging Face hub
+already. Importing torch takes seconds, so it happens when the model is loaded and not before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from config.errors import ModelError
+from indexer.embed.contract import unit_rows
+from indexer.records import F16
+
+BATCH = 32  # texts at a time, sorted by length by the library
+
+
+def load_transformer(name_or_path: str, device: str | None = None) -> TransformerModel:
+    """Load a model by folder or by name; device None lets the library choose. Raises ModelError."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise ModelError(f"{error}; install einstein-search[transformer]") from error
+    try:
+        model = SentenceTransformer(name_or_path, device=device)
+        return TransformerModel(name_or_path, model)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the model {name_or_path!r} cannot be loaded: {error}") from error
+
+
+class TransformerModel:
+    """An Embedder that runs a network: 15-75 chunks a second on two cores."""
+
+    def __init__(self, name: str, model: Any) -> None:
+        """Wrap a loaded SentenceTransformer."""
+        dim = model.get_sentence_embedding_dimension()
+        if not dim:
+            raise ModelError(f"the model {name!r} does not say how long its vectors are")
+        self.name = name
+        self.dim = int(dim)
+        self._model = model
+        self.fingerprint = f"transformer-{self.dim}-{_digest(model)}"
+
+    def embed_texts(self, texts: Sequence[str]) -> F16:
+        """Return unit rows [n, dim]."""
+        if not texts:
+            return np.zeros((0, self.dim), np.float16)
+        rows = self._model.encode(
+            list(texts), batch_size=BATCH, convert_to_numpy=True, show_progress_bar=False
+        )
+        return unit_rows(np.asarray(rows, np.float32))
+
+
+def _digest(model: Any) -> str:
+    """Return a hash of the weights, in order of their names."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, weight in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(weight.detach().cpu().float().numpy()).tobytes())
+    return found.hexdigest()

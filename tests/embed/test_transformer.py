@@ -1,0 +1,67 @@
+"""The optional tier: with a stand-in for the library's model, and with the library where it is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from config.errors import ModelError
+from indexer.embed.transformer import TransformerModel, load_transformer
+
+INSTALLED = find_spec("sentence_transformers") is not None
+
+
+class Weight:
+    """What is asked of a tensor."""
+
+    def __init__(self, values: list[float]) -> None:
+        self._values = np.array(values, np.float32)
+
+    def detach(self) -> Weight:
+        return self
+
+    cpu = float = detach
+
+    def numpy(self) -> Any:
+        return self._values
+
+
+class StandIn:
+    """What is asked of a SentenceTransformer."""
+
+    def __init__(self, weights: list[float]) -> None:
+        self._weights = weights
+
+    def get_sentence_embedding_dimension(self) -> int:
+        return 4
+
+    def state_dict(self) -> dict[str, Weight]:
+        return {"w": Weight(self._weights)}
+
+    def encode(self, texts: list[str], **_: object) -> Any:
+        return np.array([[len(text), 1, 0, 0] for text in texts], np.float32)
+
+
+def test_vectors_are_unit_rows_and_the_fingerprint_follows_the_weights() -> None:
+    model = TransformerModel("small", StandIn([1, 2]))
+    vectors = model.embed_texts(["a", "bcd"]).astype(np.float32)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=2e-3)
+    assert model.embed_texts([]).shape == (0, 4)
+    assert model.fingerprint == TransformerModel("other", StandIn([1, 2])).fingerprint
+    assert model.fingerprint != TransformerModel("small", StandIn([1, 3])).fingerprint
+
+
+@pytest.mark.skipif(INSTALLED, reason="sentence_transformers is installed")
+def test_without_the_extra_the_message_says_what_to_install() -> None:
+    with pytest.raises(ModelError, match=r"einstein-search\[transformer\]"):
+        load_transformer("any")
+
+
+@pytest.mark.skipif(not INSTALLED, reason="needs the extra `transformer`")
+def test_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        load_transformer(str(tmp_path / "none"))
