@@ -44,6 +44,7 @@ FORWARDED: dict[str, float | None] = {
     "config": 30.0,
     "log": 30.0,
 }
+ONCE = ("remove", "rebuild", "fsck")  # not asked a second time of a writer that died over the first
 WRITER_PATIENCE_S = 5.0  # for a writer that is being started
 STATUS_TIMEOUT_S = 10.0
 REPLY_SLACK_S = 1.0  # so that the writer's own message about a deadline arrives
@@ -155,7 +156,7 @@ class Dispatcher:
             deadline_ms = max(1, int((context.deadline - time.monotonic()) * 1000))
         params = {"root": root_id, "deadline_ms": deadline_ms}
         timeout = deadline_ms / 1000 + REPLY_SLACK_S
-        call_writer(self._writer_socket, "sync", params, context, timeout=timeout)
+        self._ask_writer("sync", params, context, timeout)
 
     def _locate(self, path: str) -> tuple[int, str, str]:
         """Return id and path of the innermost root that holds `path`, and the place of `path` within it."""
@@ -179,8 +180,17 @@ class Dispatcher:
     def _forward(self, method: str, params: Params, context: Context, timeout: float | None) -> Params:
         if context.deadline < math.inf:
             timeout = max(0.0, context.deadline - time.monotonic()) + REPLY_SLACK_S
+        return self._ask_writer(method, params, context, timeout)
+
+    def _ask_writer(self, method: str, params: Params, context: Context, timeout: float | None) -> Params:
         return call_writer(
-            self._writer_socket, method, params, context, timeout=timeout, patience_s=WRITER_PATIENCE_S
+            self._writer_socket,
+            method,
+            params,
+            context,
+            timeout=timeout,
+            patience_s=WRITER_PATIENCE_S,
+            again=0 if method in ONCE else 1,
         )
 
     def _roots(self, params: Params, context: Context) -> Params:
@@ -258,7 +268,7 @@ def _add_once(result: Params, warning: str) -> None:
 
 
 def _process(name: str, pid: int) -> Params:
-    return {"name": name, "pid": pid, "memory_bytes": memory_bytes(pid)}
+    return {"name": name, "pid": pid, "memory": memory_bytes(pid)}
 
 
 def _children() -> list[tuple[int, str]]:

@@ -24,21 +24,28 @@ def call_writer(
     *,
     timeout: float | None,
     patience_s: float = 0.0,
+    again: int = 0,
 ) -> dict[str, Any]:
     """Return the writer's result, or raise its error; ends early with `Cancelled` when `context` does.
 
     timeout     seconds for the reply; None waits for ever
     patience_s  seconds to wait for a writer that is being started
+    again       times to ask again if the writer dies over the request; only if asking twice does no harm
     Raises DaemonUnavailable if there is no writer, DeadlineExceeded.
     """
-    with _connect(socket_path, context, patience_s) as connection:
-        context.on_cancel(connection.abort)
-        try:
-            return connection.call(method, params, timeout)
-        except DaemonUnavailable:
-            if context.is_set():
-                raise Cancelled("cancelled by the client") from None
-            raise DaemonUnavailable("the writer process went away over this request; ask again") from None
+    while True:
+        with _connect(socket_path, context, patience_s) as connection:
+            context.on_cancel(connection.abort)
+            try:
+                return connection.call(method, params, timeout)
+            except DaemonUnavailable:
+                if context.is_set():
+                    raise Cancelled("cancelled by the client") from None
+                if again <= 0:
+                    raise DaemonUnavailable(
+                        "the writer process went away over this request; ask again"
+                    ) from None
+        again -= 1
 
 
 def _connect(socket_path: str, context: Context, patience_s: float) -> client.Connection:

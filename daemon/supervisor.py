@@ -258,14 +258,16 @@ class Supervisor:
             how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
             log.warning("%s (process %d) %s", child.name, child.process.pid, how)
             child.process = None
-            child.ready = False
             self._close_report(child)
             self._plan_restart(child)
+            child.ready = False
 
     def _plan_restart(self, child: Child) -> None:
         now = time.monotonic()
         child.failures = 1 if now - child.started_at > STEADY_S else child.failures + 1
         delay = min(self._plan.backoff_s * 2 ** (child.failures - 1), BACKOFF_MAX_S)
+        if child.failures == 1 and child.ready:
+            delay = 0.0  # it worked: the first time, nobody shall wait
         child.start_at = now + delay
         hopeless = child.failures >= FAILED_STARTS_MAX and not any(c.was_ready for c in self._queries)
         if child is not self._writer and hopeless:

@@ -163,8 +163,16 @@ class Board:
         return PAUSE_REASONS[code] if code < len(PAUSE_REASONS) else "unknown"
 
     def writer_alive(self, now_ns: int = 0) -> bool:
-        """Whether the writer gave a sign of life within HEARTBEAT_STALE_NS."""
-        return (now_ns or time.time_ns()) - self._words[_BEAT] < HEARTBEAT_STALE_NS
+        """Whether the writer's process exists and gave a sign of life within HEARTBEAT_STALE_NS."""
+        if (now_ns or time.time_ns()) - self._words[_BEAT] >= HEARTBEAT_STALE_NS:
+            return False
+        try:
+            os.kill(self._words[_PID], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return False  # the id is somebody else's now
+        return True
 
     def root_state(self, root_id: int) -> RootState | None:
         """What the writer last said of this root; None if it said nothing since it started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,6 +111,13 @@ def test_silence_is_noticed(writer: Board, reader: Board) -> None:
     assert reader.heartbeat_ns == 1_000
     assert reader.writer_alive(1_000 + HEARTBEAT_STALE_NS - 1)
     assert not reader.writer_alive(1_000 + HEARTBEAT_STALE_NS)
+
+
+def test_a_dead_writer_is_noticed_at_once(path: Path, reader: Board) -> None:
+    code = "import sys; from indexer.store.board import Board; Board.create(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    assert reader.writer_pid not in (0, os.getpid())
+    assert not reader.writer_alive()
 
 
 def test_pause_reasons_travel(writer: Board, reader: Board) -> None:
