@@ -27,9 +27,8 @@ IDS = [kernel.name for kernel in KERNELS]
 
 
 def unit(vectors: F32) -> F32:
-    length: F32 = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    result: F32 = vectors / np.maximum(length, np.float32(1e-9))
-    return result
+    made: F32 = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return made
 
 
 def clustered(rows: int, dim: int, seed: int, centres: int = 40) -> F16:
