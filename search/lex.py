@@ -24,6 +24,7 @@ Form = Literal["bare", "quoted", "regex"]
 NOT_NEGATABLE = frozenset("->=<,;:)]}+*%&|!?'")
 OPERATORS: tuple[TokenKind, ...] = ("NOT", "AND", "OR")
 _FIELD = re.compile(r"([a-z]+):(?!:|//)")
+_INNER_FIELD = re.compile(rf"\s-?(?:{'|'.join((*FIELDS, *ALIASES))}):(?!:|//)\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def is_bare_word(text: str) -> bool:
 def is_bare_value(name: str, text: str) -> bool:
     """True if `text` can stand after `name:` without quotes, also inside a group, and mean itself."""
     if not text or text.startswith(('"', ":", "//")) or any(c.isspace() for c in text):
+        return False
+    if text.endswith("/"):  # behind a word like `/tmp` it would read as the end of a regular expression
         return False
     return _run(f"{text})", 0, 1) == len(text) and not (FIELDS[name].regex and _regex(text, 0))
 
@@ -164,16 +167,17 @@ def _regex(text: str, at: int) -> tuple[str, int] | None:
     """Read /pattern/ at `at`, or None if this is a path, a comment or a division.
 
     It is a pattern if the first slash not behind a backslash ends the term: `/usr/lib` and `/api/v1/` are
-    words. The pattern does not begin with white space or `*` (`a / b`, `/* comment */`).
+    words. The pattern does not begin with white space or `*` (`a / b`, `/* comment */`), and holds no further
+    field (`/tmp path:src/` is a word and a field).
     """
-    if text[at] != "/" or at + 1 >= len(text) or text[at + 1] in "/*" or text[at + 1].isspace():
+    if text[at] != "/" or at + 1 >= len(text) or text[at + 1] in "/*)" or text[at + 1].isspace():
         return None
     out: list[str] = []
     i = at + 1
     while i < len(text):
         if text[i] == "/":
             ends = i + 1 == len(text) or text[i + 1].isspace() or text[i + 1] == ")"
-            return ("".join(out), i + 1) if ends else None
+            return ("".join(out), i + 1) if ends and not _INNER_FIELD.search(text, at, i) else None
         if text[i] == "\\" and i + 1 < len(text):
             if text[i + 1] != "/":
                 out.append("\\")

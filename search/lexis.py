@@ -141,7 +141,7 @@ def is_known(language: str) -> bool:
 
 
 def spans(language: str, content: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, end, COMMENT or STRING) in order, not overlapping. 15-60 MB/s."""
+    """Yield (start, end, COMMENT or STRING) in order, not overlapping; about 20 MB/s."""
     if language not in _RULES_OF:
         return
     pattern = _pattern(language)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 from config.errors import QuerySyntaxError
 from indexer.languages import LANGUAGES
 from indexer.records import KINDS
-from search.fields import SINCE_SECONDS, path_form, path_regex, since_start
+from search.fields import FIELDS, SINCE_SECONDS, path_form, path_regex, since_start
 from search.lex import is_bare_word
 from search.query import (
     DEPTH_MAX,
@@ -62,6 +65,7 @@ def words(*texts: str) -> Query:
         ("/re+x/", Regex("re+x")),
         (r"/a b\/c\d/", Regex(r"a b/c\d")),
         ("(/a/)", Regex("a")),
+        ("/tmp path:src/", And((Word("/tmp"), Field("path", "src/")))),
         ('~"what it does"', Meaning("what it does")),
         ('meaning:"what it does"', Meaning("what it does")),
         ("meaning:retry", Meaning("retry")),
@@ -277,9 +281,14 @@ def test_the_hint_quotes_what_was_meant_as_text() -> None:
 # Trees that parse can give.
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 _codeish = st.text("ab(){}[]/\\\"'-:=<>.*~#$, \n_é", min_size=1, max_size=8)
-_word = (
-    st.one_of(_text, _codeish).filter(is_bare_word).filter(lambda t: "(" not in t and ")" not in t).map(Word)
-)
+
+
+def _is_free(text: str) -> bool:
+    """No word that means something else in a group, or before a slash further on."""
+    return is_bare_word(text) and not re.search("[()]", text) and text[0] != "/"
+
+
+_word = st.one_of(_text, _codeish).filter(_is_free).map(Word)
 _filled = st.one_of(_text, _codeish).filter(lambda t: bool(t.strip()))
 _pattern = st.sampled_from(["a", "a/b", "/\\\\", "a b", r"[/]\d+", "(?i)x|y", "é", "\\\\"])
 _bare_path = st.sampled_from(
@@ -375,6 +384,8 @@ _queryish = st.lists(
 @example("content:( x")
 @example("(content:a() b")
 @example("-(a foo( )")
+@example('/0 root:"a/"')
+@example("/0 path:src/")
 @example("x (a sym:foo( ) OR b")
 def test_any_text_gives_a_tree_or_a_mistake_within_it(text: str) -> None:
     try:
@@ -464,3 +475,44 @@ def test_since_counts_back_from_now() -> None:
     assert since_start("2h", 10_000.0) == 10_000.0 - 7200
     assert since_start("3d", 1e6) == 1e6 - 3 * SINCE_SECONDS["d"]
     assert since_start("2026-11-02", 0.0) - since_start("2026-11-01", 0.0) == SINCE_SECONDS["d"]
+
+
+MANUAL = Path(__file__).parents[2] / "docs" / "QUERY.md"
+
+
+def _rows(heading: str) -> list[list[str]]:
+    section = MANUAL.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in section.splitlines()
+        if line[:1] == "|"
+    ]
+    return rows[2:]
+
+
+def test_the_manual_shows_the_errors_as_they_are() -> None:
+    rows = _rows("Errors")
+    assert len(rows) > 20
+    for query, column, message in rows:
+        with pytest.raises(QuerySyntaxError) as caught:
+            parse(query.strip("`"))
+        assert (caught.value.column, str(caught.value)[: len(message)]) == (int(column), message), query
+
+
+def test_the_manuals_examples_are_read() -> None:
+    examples = [example for row in _rows("Fields") for example in re.findall("`([^`]+)`", row[2])]
+    examples += [line[4:].split("   ")[0] for line in MANUAL.read_text().splitlines() if line[:4] == "    "]
+    assert len(examples) > 30
+    for text in examples:
+        assert parse(str(parse(text))) == parse(text)
+    fields = {name for row in _rows("Fields") for name in re.findall("`([a-z]+):`", row[0])}
+    assert fields == set(FIELDS)
+
+
+def test_the_manual_tells_what_is_one_word() -> None:
+    for query, reading in _rows("Code in a query"):
+        for code in re.findall("`([^`]+)`", query):
+            if reading.startswith("one word"):
+                assert parse(code) == Word(code)
+            elif reading.startswith("words"):
+                assert all(isinstance(leaf, Word) for leaf in terms(parse(code)))
