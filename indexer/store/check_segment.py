@@ -1,0 +1,177 @@
+"""Every invariant of one segment file, checked without trusting what wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from indexer.records import I64, KINDS, ROLES, U32
+from indexer.store import postings
+from indexer.store.format import ENCODINGS, LINE_BLOCK_BITS, SEPARATOR
+from indexer.store.segment import Segment
+from indexer.store.segment_file import Array
+from indexer.store.segment_writer import by_name
+from indexer.trigram import trigrams
+
+_LISTS_BLOCK = 1 << 16  # posting lists looked at together
+
+
+def segment_problems(segment: Segment, deep: bool = False) -> list[str]:
+    """Return what is wrong, in words; empty if all is well.
+
+    deep  also compute the trigrams of every document again; about 100 MB/s
+    """
+    damaged = [f"section {name} does not match its checksum" for name in segment.verify()]
+    checks = (_sizes, _documents, _names, _definitions, _references, _chunks, _lists)
+    found = damaged or [problem for check in checks for problem in check(segment)]
+    if deep and not found:
+        found = list(_trigrams(segment))
+    return [f"segment {segment.id:08x}: {problem}" for problem in found]
+
+
+def _offsets(name: str, offsets: Array, n: int, end: int) -> Iterator[str]:
+    values = offsets.astype(np.int64)
+    if len(values) != n + 1:
+        yield f"{name} has {len(values)} entries, not {n + 1}"
+    elif values[-1] != end or (np.diff(values) < 0).any():
+        yield f"{name} does not rise to {end}"
+
+
+def _below(name: str, values: Array, limit: int, lowest: int = 0) -> Iterator[str]:
+    numbers = values.astype(np.int64)
+    if len(numbers) and (int(numbers.max()) >= limit or int(numbers.min()) < lowest):
+        yield f"{name} has values outside {lowest}..{limit - 1}"
+
+
+def _rising(name: str, keys: Array) -> Iterator[str]:
+    if len(keys) > 1 and not (keys[1:] > keys[:-1]).all():  # type: ignore[operator]
+        yield f"{name} is not strictly ascending"
+
+
+def _sizes(segment: Segment) -> Iterator[str]:
+    s = segment
+    yield from _offsets("doc_start", s.doc_start, s.n_docs, len(s.content))
+    yield from _offsets("tri_off", s.tri_off, len(s.tri_key), len(s.tri_data))
+    yield from _offsets("term_off", s.term_off, len(s.term_hash), len(s.term_data))
+    yield from _offsets("term_post", s.term_post, len(s.term_hash), len(s.term_tf))
+    yield from _offsets("doc_def", s.doc_def, s.n_docs, s.n_defs)
+    yield from _offsets("name_def_off", s.name_def_off, s.n_names, s.n_defs)
+    yield from _offsets("name_ref", s.name_ref, s.n_names, s.n_refs)
+    yield from _offsets("doc_chunk", s.doc_chunk, s.n_docs, s.n_chunks)
+    yield from _rising("tri_key", s.tri_key)
+    yield from _rising("term_hash", s.term_hash)
+
+
+def _documents(segment: Segment) -> Iterator[str]:
+    starts = segment.doc_start.astype(np.int64)
+    if not np.array_equal(np.diff(starts), segment.doc_len.astype(np.int64) + len(SEPARATOR)):
+        yield "doc_start and doc_len do not agree"
+        return
+    raw = np.frombuffer(segment.content, np.uint8)
+    for i, byte in enumerate(SEPARATOR):
+        if not (raw[starts[1:] - len(SEPARATOR) + i] == byte).all():
+            yield "a document is not followed by the separator"
+            break
+    blocks = np.bincount(np.flatnonzero(raw == 10) >> LINE_BLOCK_BITS, minlength=len(segment.newlines))
+    if not np.array_equal(np.cumsum(blocks) - blocks, segment.newlines):
+        yield "newlines does not count the newlines"
+    yield from _below("language", segment.language, len(segment.languages))
+    yield from _below("encoding", segment.encoding, len(ENCODINGS))
+    if len(np.unique(segment.doc_blob)) != segment.n_docs or (segment.doc_blob == 0).any():
+        yield "doc_blob has a blob twice or none"
+
+
+def _names(segment: Segment) -> Iterator[str]:
+    names = bytes(segment.names)[1:-1].split(b"\n") if segment.n_names else []
+    lengths = np.array([1, *(len(name) + 1 for name in names)], np.int64)
+    if not np.array_equal(np.cumsum(lengths), segment.name_off):
+        yield "name_off and name_data do not agree"
+    if any(a >= b for a, b in pairwise(names)):
+        yield "name_data is not strictly ascending"
+
+
+def _definitions(segment: Segment) -> Iterator[str]:
+    s = segment
+    yield from _below("def_name", s.def_name, s.n_names)
+    yield from _below("def_kind", s.def_kind, len(KINDS))
+    yield from _below("def_parent", s.def_parent, s.n_defs, -1)
+    if not np.array_equal(by_name(s.def_name), s.name_def):
+        yield "name_def is not the definitions in order of name"
+    length = s.doc_len[s.doc_of_def(np.arange(s.n_defs))]
+    if (s.def_start > s.def_end).any() or (s.def_end > length).any() or (s.def_name_start >= length).any():
+        yield "a definition reaches beyond its document"
+
+
+def _references(segment: Segment) -> Iterator[str]:
+    s = segment
+    yield from _below("ref_doc", s.ref_doc, s.n_docs)
+    yield from _below("ref_role", s.ref_role, len(ROLES))
+    if not len(s.ref_start) or int(s.ref_doc.max()) >= s.n_docs:
+        return
+    if (s.ref_start >= s.doc_len[s.ref_doc]).any():
+        yield "a reference lies beyond its document"
+    place = s.ref_doc.astype(np.int64) << 32 | s.ref_start.astype(np.int64)
+    falls = np.flatnonzero(place[1:] < place[:-1]) + 1
+    if not np.isin(falls, s.name_ref).all():
+        yield "the references of a name are not in order of (document, start)"
+
+
+def _chunks(segment: Segment) -> Iterator[str]:
+    s = segment
+    yield from _below("chunk_def", s.chunk_def, s.n_defs, -1)
+    length = s.doc_len[s.doc_of_chunk(np.arange(s.n_chunks))]
+    if (s.chunk_start > s.chunk_end).any() or (s.chunk_end > length).any():
+        yield "a chunk reaches beyond its document"
+
+
+def _lists(segment: Segment) -> Iterator[str]:
+    for name, domain, blocks in (
+        ("tri_data", segment.n_docs, trigram_lists(segment)),
+        ("term_data", segment.n_chunks, _term_lists(segment)),
+    ):
+        for counts, values in blocks:
+            if len(values) != int(counts.sum()):
+                yield f"{name} holds {len(values)} postings where {int(counts.sum())} are counted"
+                return
+            yield from _below(name, values, domain)
+            inner = np.ones(len(values), np.bool_)
+            inner[np.cumsum(counts) - counts] = False
+            if (values[1:] <= values[:-1])[inner[1:]].any():
+                yield f"{name} has a list that is not ascending"
+
+
+def trigram_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
+    """Yield counts and values of blocks of trigram lists."""
+    for first in range(0, len(segment.tri_key), _LISTS_BLOCK):
+        last = min(first + _LISTS_BLOCK, len(segment.tri_key))
+        counts = segment.tri_count[first:last].astype(np.int64)
+        length = np.diff(segment.tri_off[first : last + 1]).astype(np.int64)
+        data = segment.tri_data[int(segment.tri_off[first]) : int(segment.tri_off[last])]
+        codec = postings.narrow_codec(counts, length, segment.n_docs)
+        yield counts, postings.decode_many(data, length, counts, codec, segment.n_docs)
+
+
+def _term_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
+    for first in range(0, len(segment.term_hash), _LISTS_BLOCK):
+        last = min(first + _LISTS_BLOCK, len(segment.term_hash))
+        counts = np.diff(segment.term_post[first : last + 1]).astype(np.int64)
+        length = np.diff(segment.term_off[first : last + 1]).astype(np.int64)
+        data = segment.term_data[int(segment.term_off[first]) : int(segment.term_off[last])]
+        codec = segment.term_codec[first:last]
+        yield counts, postings.decode_many(data, length, counts, codec, segment.n_chunks)
+
+
+def _trigrams(segment: Segment) -> Iterator[str]:
+    expected = [trigrams(segment.doc_bytes(ordinal)) for ordinal in range(segment.n_docs)]
+    parts = [
+        keys.astype(np.uint64) << np.uint64(16) | np.uint64(ordinal) for ordinal, keys in enumerate(expected)
+    ]
+    wanted = np.sort(np.concatenate(parts))
+    blocks = list(trigram_lists(segment))
+    counts = np.concatenate([np.empty(0, np.int64), *(counts for counts, _ in blocks)])
+    values = np.concatenate([np.empty(0, np.uint32), *(values for _, values in blocks)])
+    found = np.repeat(segment.tri_key, counts).astype(np.uint64) << np.uint64(16) | values.astype(np.uint64)
+    if not np.array_equal(found, wanted):
+        yield "the trigram lists do not hold the trigrams of the contents"
