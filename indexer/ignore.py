@@ -322,9 +322,8 @@ class IgnoreRules:
         return _Node(own, git)
 
     def _root_node(self) -> _Node:
-        own = self._read_list(b"", b".einsteinignore")
         if self.repository is None:
-            return _Node(own, ())
+            return _Node(self._read_list(b"", b".einsteinignore"), ())
         top = self.repository.top
         inside = self.root[len(top) :].strip(b"/")  # where the root is in the work tree
         git = self._repository_lists(top, inside + b"/" if inside else b"", b"")
@@ -334,6 +333,7 @@ class IgnoreRules:
             up = "../" * (len(steps) - depth)
             text = _read(directory + b"/.gitignore", follow=False)
             git = self._list_of(text, f"{up}.gitignore", b"", b"/".join(steps[depth:]) + b"/") + git
+        own = self._read_list(b"", b".einsteinignore")
         return _Node(own, self._read_list(b"", b".gitignore") + git)
 
     def _repository_lists(self, top: bytes, above: bytes, base: bytes) -> tuple[PatternList, ...]:

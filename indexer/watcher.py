@@ -342,7 +342,10 @@ if sys.platform == "linux":
                 raise OSError(errno.ENOENT, "the root cannot be watched")
             for path in self._rules.dirs():
                 self._watch(path)
-            self._watch_special(os.fsencode(paths.ensure_private_dir(self._cookie_dir)), "cookie")
+            for left in paths.ensure_private_dir(self._cookie_dir).iterdir():  # by a process that was killed
+                if not left.name.startswith(f"{os.getpid()}-"):
+                    left.unlink(missing_ok=True)
+            self._watch_special(os.fsencode(self._cookie_dir), "cookie")
             self._watch_repository()
 
         def stop(self) -> None:
