@@ -238,7 +238,7 @@ def scan_docs(
     return found.matches()
 
 
-def matching_lines(matcher: Matcher, data: bytes, offsets: I64) -> Bool:
+def matching_lines(matcher: Matcher, data: bytes | memoryview, offsets: I64) -> Bool:
     """Return which lines have a match within themselves: for paths or names joined by newlines.
 
     offsets  [n + 1]; line i is data[offsets[i] : offsets[i + 1] - 1], and a newline follows it
