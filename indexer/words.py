@@ -87,19 +87,20 @@ class Vocabulary:
     @property
     def words(self) -> list[bytes]:
         """The words by number; read only."""
-        new = len(self._numbers) - len(self._words)
-        if new:
-            latest = list(islice(reversed(self._numbers), new))
-            self._words += reversed(latest)
-        return self._words
+        return _follow(self._words, self._numbers)
+
+    @property
+    def terms(self) -> list[bytes]:
+        """The terms by number; read only."""
+        return _follow(self._terms, self._term_numbers)
 
     def _start(self) -> None:
         # A missing word gets the next number, without a Python frame; numbers follow the order of insertion.
         self._numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
         self._words: list[bytes] = []
-        self.terms: list[bytes] = []  # by term number
-        self._term_numbers: dict[bytes, int] = {}
-        self._segment_parts: dict[bytes, list[int]] = {}  # words share segments: halves the cost of a new one
+        self._term_numbers: defaultdict[bytes, int] = defaultdict(count().__next__)
+        self._terms: list[bytes] = []
+        self._segments = _SegmentParts(self._term_numbers)
         self._n_split = 0
         self._offset = Growing(np.uint32)
         self._offset.extend([0])
@@ -135,12 +136,17 @@ class Vocabulary:
         part_numbers: list[int] = []
         wholes: list[int] = []
         end = int(self._offset.array[-1])
+        known, number = self._segments.__getitem__, self._term_numbers
         for word in self.words[self._n_split :]:
-            found = self._parts_of(word)
+            if word.isascii() and len(word) <= WORD_BYTES_MAX:
+                found = list(chain.from_iterable(map(known, word.split(b"_"))))[:PARTS_MAX]
+                wholes.append(number[word.lower()] if len(found) > 1 else NO_TERM)
+            else:
+                found = [number[part] for part in parts(word)]
+                whole = _whole(word) if len(found) > 1 else None
+                wholes.append(NO_TERM if whole is None else number[whole])
             part_numbers += found
             offsets.append(end + len(part_numbers))
-            whole = _whole(word) if len(found) > 1 else None
-            wholes.append(NO_TERM if whole is None else self._term(whole))
         self._n_split = len(self._numbers)
         self._offset.extend(offsets)
         self._part.extend(part_numbers)
@@ -148,25 +154,6 @@ class Vocabulary:
         fresh = self.terms[len(self._hash.array) :]
         digests = b"".join([blake2b(term, digest_size=8).digest() for term in fresh])
         self._hash.extend(np.frombuffer(digests, "<u8"))
-
-    def _parts_of(self, word: bytes) -> list[int]:
-        if len(word) > WORD_BYTES_MAX:
-            return [self._term(_lower(word))]
-        found: list[int] = []
-        known = self._segment_parts
-        for segment in _segments(word):
-            numbers = known.get(segment)
-            if numbers is None:
-                numbers = known[segment] = [self._term(part) for part in _camel(segment)]
-            found += numbers
-        return found[:PARTS_MAX]
-
-    def _term(self, term: bytes) -> int:
-        number = self._term_numbers.get(term)
-        if number is None:
-            number = self._term_numbers[term] = len(self.terms)
-            self.terms.append(term)
-        return number
 
     def rank_by_hash(self, term: U32) -> tuple[U32, U64]:
         """Return each term's rank by hash among the distinct ones given, and their hashes in that order."""
@@ -291,6 +278,29 @@ def spread_ranges(offset: U32, items: U32) -> tuple[U32, U32]:
     ends = np.cumsum(length, dtype=np.uint32)
     n = int(ends[-1]) if len(ends) else 0
     return np.arange(n, dtype=np.uint32) + np.repeat(begin - (ends - length), length), length
+
+
+class _SegmentParts(dict[bytes, tuple[int, ...]]):
+    """What stands between underscores -> numbers of its parts. Words share it: that halves their cost."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: defaultdict[bytes, int]) -> None:
+        super().__init__()
+        self._numbers = numbers
+
+    def __missing__(self, segment: bytes) -> tuple[int, ...]:
+        found = self[segment] = tuple([self._numbers[part] for part in _camel(segment)])
+        return found
+
+
+def _follow(seen: list[bytes], numbers: dict[bytes, int]) -> list[bytes]:
+    """Append to `seen` the keys that were added since, in order."""
+    new = len(numbers) - len(seen)
+    if new:
+        latest = list(islice(reversed(numbers), new))
+        seen += reversed(latest)
+    return seen
 
 
 class Growing:
