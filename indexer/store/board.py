@@ -82,8 +82,8 @@ class Board:
             board._words[word] = 0
         board._words[1] = BOARD_VERSION
         board._words[0] = MAGIC
-        board.beat()
         board._words[_PID] = os.getpid()
+        board.beat()
         return board
 
     @classmethod
