@@ -457,16 +457,16 @@ class Writer:
     def commit_merge(self, plan: MergePlan, result: SegmentInfo | None) -> int:
         """Publish the outcome of a merge and return the generation.
 
-        If content that the merge left out came back to life meanwhile, the merge is abandoned and the
-        generation stays.
+        If content that the merge left out came back to life meanwhile, or an input was dropped, the merge is
+        abandoned and the generation stays.
         """
         assert plan == self._plan, "this plan is not in progress"
-        merged = _Merged.of(plan, result, self._segments_dir)
         inputs = [each.segment_id for each in plan.inputs]
-        left_out = set(merged.dropped.tolist())
-        if left_out & (self._revived | self._pinned) or not all(i in self._state.records for i in inputs):
-            self.abandon_merge()
-            return self.generation
+        if not all(segment_id in self._state.records for segment_id in inputs):
+            return self.abandon_merge()
+        merged = _Merged.of(plan, result, self._segments_dir)
+        if set(merged.dropped.tolist()) & (self._revived | self._pinned):
+            return self.abandon_merge()
         with self._publishing("merge-before-commit") as draft:
             for blob in merged.dropped.tolist():
                 self._drop_blob(draft.txn, blob)
@@ -497,14 +497,15 @@ class Writer:
         written = draft.meta.bytes_written + result.file_bytes
         draft.meta = msgspec.structs.replace(draft.meta, bytes_written=written)
 
-    def abandon_merge(self) -> None:
-        """Give up the merge in progress, if any, and remove its file."""
+    def abandon_merge(self) -> int:
+        """Give up the merge in progress, if any, remove its file, return the generation."""
         if self._plan is not None:
             path = Path(self._plan.path)
             self._plan = None
             with contextlib.suppress(OSError):
                 remove(path)
                 remove(path.with_name(path.name + TEMPORARY))
+        return self.generation
 
     def drop_segment(self, segment_id: int) -> int:
         """Forget a damaged segment and every path that points into it; the next scan indexes them anew."""

@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from config.errors import StoreError
 from config.settings import load
 from indexer.store.check import fsck
 from indexer.store.merge import MergePlan, run_merge
@@ -108,7 +110,13 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def finish_merge(self) -> None:
         assert self.plan is not None
-        self.index.writer.commit_merge(self.plan, run_merge(self.plan))
+        inputs = {each.segment_id for each in self.plan.inputs}
+        if inputs <= {segment.id for segment in self.index.snapshot().segments}:
+            self.index.writer.commit_merge(self.plan, run_merge(self.plan))
+        else:  # an input was dropped
+            with pytest.raises(StoreError):
+                run_merge(self.plan)
+            self.index.writer.abandon_merge()
         self.plan = None
 
     @precondition(lambda self: self.plan is not None)
