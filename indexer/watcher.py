@@ -31,9 +31,11 @@ from typing import Any, Protocol
 
 from config import paths
 from config.settings import Settings
+from indexer.fsevents import fsevent_means
 from indexer.ignore import IGNORE_NAMES, VERSION_CONTROL, IgnoreRules
 from indexer.inbox import Hints, Inbox, Pacer
 from indexer.mounts import NETWORK_FILE_SYSTEMS, file_system_of
+from indexer.watches import WatchTable
 
 if sys.platform == "linux":
     from watchdog.observers.inotify_c import InotifyConstants as In
@@ -326,26 +328,23 @@ if sys.platform == "linux":
             self._cookie_dir = cookie_dir
             self._fd: InotifyFD | None = None
             self._closed = False
-            self._lock = threading.RLock()  # guards the tables
-            self._ids = itertools.count()
-            self._path_of: dict[int, tuple[bytes, int]] = {}  # watch -> directory, callback id
-            self._watch_of: dict[bytes, int] = {}
-            self._special: dict[int, tuple[str, int]] = {}  # watch -> "cookie", "git", "info", "above"; id
+            self._table = WatchTable(self._add, self._drop)  # special kinds: "cookie", "git", "info", "above"
             self._missing: set[bytes] = set()
+            self._cookie_numbers = itertools.count()
             self._cookies: dict[bytes, threading.Event] = {}
 
         def start(self) -> None:
             self._fd = InotifyFD()
             self._fd.start()
             self._watch(b"")
-            if b"" not in self._watch_of:
+            if b"" not in self._table:
                 raise OSError(errno.ENOENT, "the root cannot be watched")
             for path in self._rules.dirs():
                 self._watch(path)
             for left in paths.ensure_private_dir(self._cookie_dir).iterdir():  # by a process that was killed
                 if not left.name.startswith(f"{os.getpid()}-"):
                     left.unlink(missing_ok=True)
-            self._watch_special(os.fsencode(self._cookie_dir), "cookie")
+            self._table.watch_special(os.fsencode(self._cookie_dir), "cookie")
             self._watch_repository()
 
         def stop(self) -> None:
@@ -358,22 +357,16 @@ if sys.platform == "linux":
                     self._fd.join()
 
         def reconcile(self) -> None:
-            wanted = set()
             for path in self._rules.dirs():
-                wanted.add(path)
                 self._watch(path)
-            with self._lock:
-                for path in [path for path in self._watch_of if path not in wanted]:
-                    self._unwatch(path)
-                self._missing &= wanted
-                for watch, (kind, id_) in list(self._special.items()):
-                    if kind != "cookie":
-                        del self._special[watch]
-                        self._drop(watch, id_)
+            # By the rules and not by the list above: a directory may have come since it was made.
+            self._table.drop_where(self._is_unwanted)
+            self._missing = {path for path in list(self._missing) if not self._is_unwanted(path)}
+            self._table.drop_special(keep="cookie")
             self._watch_repository()
 
         def sync(self, timeout_s: float) -> bool:
-            name = f"{os.getpid()}-{id(self)}-{next(self._ids)}".encode()
+            name = f"{os.getpid()}-{id(self)}-{next(self._cookie_numbers)}".encode()
             seen = self._cookies[name] = threading.Event()
             file = self._cookie_dir / os.fsdecode(name)
             try:
@@ -389,7 +382,7 @@ if sys.platform == "linux":
                     file.unlink()
 
         def health(self) -> dict[str, int]:
-            return {"watches": len(self._watch_of), "missing": len(self._missing)}
+            return {"watches": len(self._table), "missing": len(self._missing)}
 
         # ---- called by watchdog, in the thread of the instance --------------------------------------
 
@@ -405,11 +398,7 @@ if sys.platform == "linux":
         def on_watch_deleted(self, wd: int) -> None:
             if self._closed:
                 return
-            with self._lock:
-                path, _ = self._path_of.pop(wd, (None, 0))
-                if path is not None and self._watch_of.get(path) == wd:
-                    del self._watch_of[path]
-                kind, _ = self._special.pop(wd, ("", 0))
+            path, kind = self._table.removed(wd)
             if path == b"":
                 self._watcher.on_lost("the root's watch is gone")
             elif kind == "cookie":
@@ -423,9 +412,9 @@ if sys.platform == "linux":
                 seen.set()
 
         def _handle(self, watch: int, mask: int, name: bytes) -> None:
-            path, _ = self._path_of.get(watch, (None, 0))
+            path = self._table.path_of(watch)
             if path is None:
-                self._handle_special(self._special.get(watch, ("", 0))[0], name)
+                self._handle_special(self._table.kind_of(watch), name)
                 return
             if not name:
                 if path == b"" and mask & _SELF_GONE:
@@ -446,7 +435,7 @@ if sys.platform == "linux":
                 self._forget(path)
                 if path.rpartition(b"/")[2] not in VERSION_CONTROL:
                     self._inbox.note_tree(path)
-            elif mask & _CAME or (mask & In.IN_ATTRIB and path not in self._watch_of):
+            elif mask & _CAME or (mask & In.IN_ATTRIB and path not in self._table):
                 if self._rules.is_ignored(path, True) is not None:
                     return
                 self._forget(path)
@@ -464,70 +453,42 @@ if sys.platform == "linux":
             elif (kind == "info" and name == b"exclude") or (kind == "above" and name in IGNORE_NAMES):
                 self._watcher.on_rules_changed()
 
-        # ---- tables ---------------------------------------------------------------------------------
+        # ---- watches --------------------------------------------------------------------------------
 
         def _watch(self, path: bytes) -> None:
             """Watch a directory; a failure is counted, not raised."""
-            with self._lock:
-                if path in self._watch_of or self._closed:
-                    return
-                id_ = next(self._ids)
-                watch = self._add(self._root + b"/" + path if path else self._root, _DIRECTORY_MASK, id_)
-                if watch is None:
-                    if os.path.isdir(self._root + b"/" + path):  # noqa: PTH112  bytes
-                        self._missing.add(path)
-                    return
-                before = self._path_of.get(watch)
-                if before is not None:
-                    # Moved here, and the event of its going is still to come: inotify knows it by inode.
-                    self._drop(watch, before[1])
-                    if self._watch_of.get(before[0]) == watch:
-                        del self._watch_of[before[0]]
-                self._path_of[watch] = (path, id_)
-                self._watch_of[path] = watch
+            if self._table.watch(path):
                 self._missing.discard(path)
+            elif os.path.isdir(self._root + b"/" + path):  # noqa: PTH112  bytes
+                self._missing.add(path)
 
         def _forget(self, path: bytes) -> None:
-            """Drop the watches of a directory that is no longer at this path, and of all below it."""
-            with self._lock:
-                if path not in self._watch_of:
-                    return  # then nothing below has one either
+            if self._table.forget(path):
                 prefix = path + b"/"
-                for known in [known for known in self._watch_of if known.startswith(prefix)]:
-                    self._unwatch(known)
-                self._unwatch(path)
-                self._missing = {known for known in self._missing if not known.startswith(prefix)}
+                self._missing = {known for known in list(self._missing) if not known.startswith(prefix)}
 
-        def _unwatch(self, path: bytes) -> None:
-            watch = self._watch_of.pop(path)
-            owner, id_ = self._path_of.get(watch, (None, 0))
-            if owner == path:
-                del self._path_of[watch]
-                self._drop(watch, id_)
-
-        def _watch_special(self, directory: bytes, kind: str) -> None:
-            with self._lock:
-                id_ = next(self._ids)
-                watch = self._add(directory, _SPECIAL_MASK, id_)
-                if watch is not None:
-                    self._special[watch] = (kind, id_)
+        def _is_unwanted(self, path: bytes) -> bool:
+            return self._rules.is_ignored(path, True) is not None
 
         def _watch_repository(self) -> None:
             repository = self._rules.repository
             if repository is None:
                 return
-            self._watch_special(repository.git_dir, "git")
-            self._watch_special(repository.common_dir + b"/info", "info")
+            self._table.watch_special(repository.git_dir, "git")
+            self._table.watch_special(repository.common_dir + b"/info", "info")
             above = self._root
             while len(above) > len(repository.top):
                 above = above.rpartition(b"/")[0]
-                self._watch_special(above, "above")
+                self._table.watch_special(above, "above")
 
-        def _add(self, directory: bytes, mask: int, id_: int) -> int | None:
-            assert self._fd is not None
+        def _add(self, path: bytes, id_: int, special: bool) -> int | None:
+            if self._closed:
+                return None
+            directory = path if special or not path else self._root + b"/" + path
+            mask = _SPECIAL_MASK if special else _DIRECTORY_MASK
             fd: Any = self._fd  # its types want NewTypes that it does not export
             try:
-                watch = int(fd.add_callback(directory, mask, self, id_))
+                watch = int(fd.add_callback(directory or self._root, mask, self, id_))
             except OSError:
                 return None
             if watch >= 0:
@@ -542,27 +503,6 @@ if sys.platform == "linux":
 
 
 # ---- macOS ------------------------------------------------------------------------------------------
-
-# kFSEventStreamEventFlag... of FSEvents.h
-_LOST = 0x1 | 0x2 | 0x4 | 0x8  # MustScanSubDirs, UserDropped, KernelDropped, EventIdsWrapped
-_ROOT_CHANGED = 0x20
-_MOUNTED = 0x40 | 0x80
-_CREATED_REMOVED_RENAMED = 0x100 | 0x200 | 0x800
-_IS_DIRECTORY = 0x20000
-
-
-def fsevent_means(flags: int) -> str:
-    """What one FSEvents record asks for: "lost", "root", "tree", "path" or "" (nothing).
-
-    Flags are unions over everything that happened to a path for a while, so only the widest meaning counts.
-    """
-    if flags & (_LOST | _MOUNTED):
-        return "lost"
-    if flags & _ROOT_CHANGED:
-        return "root"
-    if flags & _IS_DIRECTORY:
-        return "tree" if flags & _CREATED_REMOVED_RENAMED else ""
-    return "path"
 
 
 def route_fsevent(path: bytes, flags: int, rules: IgnoreRules, inbox: Inbox, watcher: Watcher) -> None:

@@ -17,12 +17,13 @@ import pytest
 
 from config.settings import Settings, load
 from indexer import watcher as watcher_module
+from indexer.fsevents import fsevent_means
 from indexer.ignore import IgnoreRules
 from indexer.inbox import Inbox, Pacer
 from indexer.mounts import file_system_of
 from indexer.records import Stat
 from indexer.scan import look, scan
-from indexer.watcher import PollingWatcher, Watcher, fsevent_means, route_fsevent
+from indexer.watcher import PollingWatcher, Watcher, route_fsevent
 
 DEADLINE_S = 10.0
 DEFAULTS = load(environ={})
