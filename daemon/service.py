@@ -79,7 +79,7 @@ class Service:
         self.lookup = Lookup(store_dir)
         self.board = Board.create(store_dir / "board.bin")
         self.workers = WorkerPool(settings, store_dir)
-        self.pipeline = Pipeline(settings, self.workers, self._apply)
+        self.pipeline = Pipeline(settings, self.workers, self._apply, self._quarantine)
         self.merging = Merging(self.writer, self.commits, self.wake)
         self.roots: dict[int, WatchedRoot] = {}
         self.trouble: Exception | None = None  # what stops indexing
@@ -190,6 +190,10 @@ class Service:
         future = self.commits.submit(self._commit, batch)
         future.add_done_callback(lambda _: self.wake())
         return future
+
+    def _quarantine(self, digest: bytes, reason: str) -> None:
+        log.warning("content %s ended a parser (%s); it is indexed as text only", digest.hex(), reason)
+        self.commits.submit(self.writer.quarantine, digest, reason)
 
     def _commit(self, batch: Batch) -> Commit:
         """Apply a batch; in the commit thread. What a worker found known may have died since: not applied."""

@@ -96,12 +96,18 @@ class Pipeline:
         settings: Settings,
         workers: WorkerPool,
         apply: Apply,
+        quarantine: Callable[[bytes, str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`apply` starts the commit of a batch and gives a future of what became of it."""
+        """Nothing is under way yet.
+
+        apply       starts the commit of a batch and gives a future of what became of it
+        quarantine  remembers that content with this digest must not be parsed, and why
+        """
         self._settings = settings
         self._workers = workers
         self._apply = apply
+        self._quarantine = quarantine
         self._clock = clock
         self._roots: dict[int, _RootWork] = {}
         self._job_id = 0
@@ -219,6 +225,9 @@ class Pipeline:
         return Job(self._job_id, work.root_id, work.path, tuple(paths), urgent=urgent)
 
     def _collect(self, result: JobResult) -> None:
+        for casualty in result.casualties:
+            if casualty.digest:
+                self._quarantine(casualty.digest, casualty.reason)
         work = self._roots.get(result.job.root_id)
         if work is None:
             return

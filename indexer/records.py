@@ -22,7 +22,7 @@ F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
-DIGEST_BYTES = 16  # BLAKE2b-128 of the file's bytes on disk
+DIGEST_BYTES = 16  # BLAKE2b-128 of the file's bytes on disk and of what its name decides; see source.py
 
 # Stored by position: append, never reorder.
 KINDS: tuple[str, ...] = (
@@ -92,7 +92,7 @@ class Skipped:
 class SourceFile:
     """One file, read once."""
 
-    digest: bytes  # [16] of the bytes on disk
+    digest: bytes  # [16] of the bytes on disk, the language and the flags
     content: bytes  # UTF-8, "\\r\\n" kept, byte order mark removed
     language: str  # a name of languages.LANGUAGES; "text" if unknown
     encoding: str  # "utf-8", "utf-16-le", "utf-16-be", "latin-1"

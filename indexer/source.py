@@ -91,7 +91,10 @@ def examine(path: bytes, raw: bytes, limits: Limits) -> SourceFile | Skipped:
     flags = FLAG_GENERATED if is_generated(path, content) else 0
     if len(content) != len(raw) or encoding != "utf-8":
         flags |= FLAG_TRANSCODED
-    digest = hashlib.blake2b(raw, digest_size=DIGEST_BYTES).digest()
+    # What the name decides (language, generated or not) belongs to the content's identity: an empty
+    # __init__.py and an empty .gitkeep are different blobs.
+    person = f"{language[:12]}/{flags}".encode()
+    digest = hashlib.blake2b(raw, digest_size=DIGEST_BYTES, person=person).digest()
     return SourceFile(digest, content, language, encoding, flags)
 
 

@@ -1,0 +1,228 @@
+"""The path of a changed file, with scripted workers and a scripted clock."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config.errors import StoreFull
+from config.settings import Settings, load
+from indexer.jobs import Casualty, Job, JobResult, Outcome
+from indexer.pipeline import URGENT_MAX, Commit, Pipeline, as_batch
+from indexer.records import Batch, FileChange, Skipped, Stat, Upsert
+from tests.support import digest_of, prepared
+
+ROOT = 1
+STAT = Stat(10, 1, 1)
+
+
+class Workers:
+    """Does a job when it is polled; files come from a dictionary."""
+
+    def __init__(self, files: dict[bytes, str]) -> None:
+        self.files = files
+        self.jobs: list[Job] = []
+        self.room_max = 1
+        self.casualties: tuple[Casualty, ...] = ()
+
+    @property
+    def room(self) -> int:
+        return self.room_max - len(self.jobs)
+
+    def submit(self, job: Job) -> None:
+        self.jobs.insert(0, job) if job.urgent else self.jobs.append(job)
+
+    def poll(self, _timeout_s: float, _wake_fd: int | None = None) -> list[JobResult]:
+        jobs, self.jobs = self.jobs, []
+        return [JobResult(job, [self.look(path) for path in job.paths], self.casualties) for job in jobs]
+
+    def look(self, path: bytes) -> Outcome:
+        text = self.files.get(path)
+        if text is None:
+            return FileChange(path, None)
+        if text == "binary":
+            return Skipped(path, "binary", "", STAT)
+        return Upsert(path, STAT, digest_of(text.encode()), prepared(text))
+
+
+class Bench:
+    """A pipeline whose commits are done by hand."""
+
+    def __init__(self, files: dict[bytes, str], settings: Settings | None = None) -> None:
+        self.now = 100.0
+        self.workers = Workers(files)
+        self.batches: list[Batch] = []
+        self.futures: list[Future[Commit]] = []
+        self.quarantined: list[tuple[bytes, str]] = []
+        self.pipeline = Pipeline(
+            settings or load(environ={}),
+            self.workers,  # type: ignore[arg-type]
+            self.apply,
+            lambda digest, reason: self.quarantined.append((digest, reason)),
+            lambda: self.now,
+        )
+        self.pipeline.add_root(ROOT, b"/tree")
+
+    def apply(self, batch: Batch) -> Future[Commit]:
+        self.batches.append(batch)
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def commit(self, again: frozenset[bytes] = frozenset()) -> tuple[int, ...]:
+        self.futures[-1].set_result(Commit(len(self.batches), again))
+        return self.pipeline.step(0)
+
+    def paths(self, number: int) -> set[bytes]:
+        batch = self.batches[number]
+        return {each.path for each in (*batch.upserts, *batch.skips)} | set(batch.removes)
+
+
+def changed(*paths: bytes) -> list[FileChange]:
+    return [FileChange(path, STAT) for path in paths]
+
+
+def test_a_saved_file_is_committed_at_once() -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    assert bench.pipeline.pending(ROOT) == 1
+    bench.pipeline.step(0)
+    assert bench.paths(0) == {b"a.py"}
+    assert bench.pipeline.pending(ROOT) == 1
+    assert bench.commit() == (1,)
+    assert bench.pipeline.pending(ROOT) == 0
+
+
+def test_a_file_saved_again_while_it_is_under_way_is_looked_at_again() -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    bench.workers.files[b"a.py"] = "def b(): pass\n"
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.commit()
+    bench.pipeline.step(0)
+    assert len(bench.batches) == 2
+    (upsert,) = bench.batches[1].upserts
+    assert upsert.digest == digest_of(b"def b(): pass\n")
+    bench.commit()
+    assert bench.pipeline.pending(ROOT) == 0
+
+
+def test_content_that_died_meanwhile_is_looked_at_again() -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    bench.commit(again=frozenset([b"a.py"]))
+    bench.pipeline.step(0)
+    assert bench.paths(1) == {b"a.py"}
+
+
+def test_a_ticket_is_finished_when_everything_before_it_is_committed() -> None:
+    bench = Bench({b"a.py": "x = 1\n", b"b.py": "y = 1\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    ticket = bench.pipeline.ticket()
+    bench.pipeline.step(0)
+    bench.pipeline.hint(ROOT, changed(b"b.py"))  # later: not waited for
+    assert not bench.pipeline.finished(ROOT, ticket)
+    bench.commit()
+    assert bench.pipeline.finished(ROOT, ticket)
+    assert bench.pipeline.pending(ROOT) == 1
+
+
+def test_a_scan_commits_in_growing_batches_and_counts_its_progress() -> None:
+    files = {b"f%03d.py" % number: f"def f{number}(): pass\n" for number in range(200)}
+    bench = Bench(files)
+    bench.pipeline.scanned(ROOT, [*changed(*files), FileChange(b"gone.py", None)])
+    bench.pipeline.step(0)
+    assert bench.batches == []  # patience: more is to come
+    bench.now += load(environ={}).index.batch_ms / 1000 + 0.1
+    bench.pipeline.step(0)
+    assert b"gone.py" in bench.batches[0].removes
+    bench.commit()
+    while bench.pipeline.pending(ROOT):
+        bench.now += 30
+        bench.pipeline.step(0)
+        if not bench.futures[-1].done():
+            bench.commit()
+    assert set().union(*(bench.paths(i) for i in range(len(bench.batches)))) == {*files, b"gone.py"}
+    progress = bench.pipeline.progress(ROOT)
+    assert (progress.files_done, progress.files_total) == (201, 201)
+    assert progress.bytes_done == sum(map(len, files.values()))
+
+
+def test_many_hints_at_once_are_work_like_a_scans() -> None:
+    files = {b"f%04d.py" % number: "x = 1\n" for number in range(URGENT_MAX + 1)}
+    bench = Bench(files)
+    bench.pipeline.hint(ROOT, changed(*files))
+    assert bench.pipeline.bulk_left == URGENT_MAX + 1
+
+
+def test_a_failed_commit_loses_nothing_and_is_tried_again() -> None:
+    bench = Bench({b"a.py": "x = 1\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    bench.futures[-1].set_exception(StoreFull("no room"))
+    with pytest.raises(StoreFull):
+        bench.pipeline.step(0)
+    bench.pipeline.step(0)
+    assert len(bench.batches) == 1  # not at once
+    bench.now += 10
+    bench.pipeline.step(0)
+    assert bench.paths(1) == {b"a.py"}
+    assert bench.commit() == (2,)
+    assert bench.pipeline.pending(ROOT) == 0
+
+
+def test_what_a_removed_root_still_gets_is_dropped() -> None:
+    bench = Bench({b"a.py": "x = 1\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    bench.pipeline.drop_root(ROOT)
+    assert bench.commit() == ()
+    assert not bench.pipeline.busy
+
+
+def test_backpressure_holds_jobs_back_while_commits_lag() -> None:
+    settings = load(environ={})
+    settings = replace(settings, index=replace(settings.index, batch_bytes=65_536))
+    files = {b"f%03d.py" % number: f"x = '{number:05d}{'y' * 4000}'\n" for number in range(200)}
+    bench = Bench(files, settings)
+    bench.pipeline.scanned(ROOT, [FileChange(path, Stat(4000, 1, 1)) for path in files])
+    for _ in range(10):
+        bench.pipeline.step(0)
+    looked_at = len(bench.paths(0)) + sum(len(job.paths) for job in bench.workers.jobs)
+    assert looked_at < len(files)
+    while bench.pipeline.pending(ROOT):
+        bench.pipeline.step(0)
+        bench.now += 30
+        if not bench.futures[-1].done():
+            bench.commit()
+    assert set().union(*(bench.paths(i) for i in range(len(bench.batches)))) == set(files)
+
+
+def test_content_that_ended_a_worker_is_quarantined() -> None:
+    bench = Bench({b"a.py": "x = 1\n"})
+    bench.workers.casualties = (Casualty(b"a.py", b"d" * 16, "SIGSEGV"), Casualty(b"a.py", b"", "SIGSEGV"))
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    assert bench.quarantined == [(b"d" * 16, "SIGSEGV")]
+
+
+def test_the_last_outcome_of_a_path_wins(tmp_path: Path) -> None:
+    first, last = prepared("x = 1\n"), prepared("x = 2\n")
+    batch = as_batch(
+        ROOT,
+        [
+            Upsert(b"a.py", STAT, first.source.digest, first),
+            Upsert(b"a.py", STAT, last.source.digest, last),
+            Upsert(b"b.py", STAT, first.source.digest, first),
+            FileChange(b"b.py", None),
+            Skipped(b"c.bin", "binary", "", STAT),
+        ],
+    )
+    assert [each.digest for each in batch.upserts] == [last.source.digest]
+    assert batch.removes == [b"b.py"]
+    assert [each.path for each in batch.skips] == [b"c.bin"]
+    assert not list(tmp_path.iterdir())

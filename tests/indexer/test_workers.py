@@ -1,0 +1,227 @@
+"""Real worker processes on real files: results, crashes, deadlines, memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings, load
+from indexer.embed.static import load_static_model
+from indexer.jobs import Job, JobResult
+from indexer.prepare import Preparer
+from indexer.records import Batch, FileChange, PreparedFile, Skipped, Upsert
+from indexer.source import Limits, read_source_stat
+from indexer.store.lookup import Lookup
+from indexer.store.writer import Writer
+from indexer.workers import WorkerPool, run_job
+
+PATIENCE_S = 60.0
+PYTHON = b"class Greeter:\n    def greet(self, name):\n        return hello(name)\n"
+# Some 0.5 s of parsing, and as much for words and vectors.
+SLOW = b"".join(b"def f%d(a, b):\n    return [g(a, b) for x in h(%d)]\n\n" % (n, n) for n in range(30_000))
+
+
+def settings_with(**changes: int) -> Settings:
+    settings = load(environ={})
+    return replace(settings, workers=replace(settings.workers, **changes))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Path]:
+    directory = tmp_path / "store"
+    writer = Writer.open(directory, load(environ={}).store, None)
+    yield directory
+    writer.close()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    root.mkdir()
+    for number in range(6):
+        (root / f"m{number}.py").write_bytes(PYTHON + b"# %d\n" % number)
+    (root / "data.bin").write_bytes(b"\0\1\2")
+    return root
+
+
+@pytest.fixture
+def start(store: Path) -> Iterator[object]:
+    pools: list[WorkerPool] = []
+
+    def started(count: int, **changes: int) -> WorkerPool:
+        pool = WorkerPool(settings_with(**changes), store)
+        pools.append(pool)
+        pool.resize(count, "background")
+        return pool
+
+    yield started
+    for pool in pools:
+        pool.stop()
+
+
+def job_of(tree: Path, *paths: str, id: int = 1) -> Job:
+    return Job(id, 1, os.fsencode(tree), tuple(os.fsencode(path) for path in paths))
+
+
+def results_of(pool: WorkerPool, paths: int) -> list[JobResult]:
+    """Poll until outcomes for that many paths came back."""
+    results: list[JobResult] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while sum(len(result.outcomes) for result in results) < paths:
+        assert time.monotonic() < deadline, results
+        results += pool.poll(1.0)
+    return results
+
+
+def outcomes_of(results: list[JobResult]) -> dict[bytes, object]:
+    return {outcome.path: outcome for result in results for outcome in result.outcomes}
+
+
+def wait_until_busy(pool: WorkerPool) -> int:
+    """Wait until a worker is inside a file whose digest it has noted; its process id."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for worker in pool._workers:
+            _job, position, _started, digest = worker.page.read()
+            if position and digest.strip(b"\0"):
+                return worker.process.pid
+        pool.poll(0.005)
+    raise AssertionError("no worker became busy")
+
+
+def test_a_worker_gives_what_the_same_code_gives_in_this_process(start, tree: Path, store: Path) -> None:
+    pool = start(2)
+    names = [*(f"m{number}.py" for number in range(6)), "data.bin", "missing.py"]
+    pool.submit(job_of(tree, *names))
+    found = outcomes_of(results_of(pool, len(names)))
+    settings = load(environ={})
+    preparer = Preparer(load_static_model(), 5.0)
+    lookup = Lookup(store)
+    expected = run_job(
+        job_of(tree, *names),
+        lookup,
+        preparer,
+        lambda root, path: read_source_stat(root, path, Limits.of(settings)),
+        lambda *_: None,
+    )
+    lookup.close()
+    assert isinstance(found[b"data.bin"], Skipped)
+    assert found[b"data.bin"].reason == "binary"
+    assert found[b"missing.py"] == FileChange(b"missing.py", None)
+    for outcome in expected:
+        if isinstance(outcome, Upsert):
+            ours, theirs = outcome.prepared, found[outcome.path].prepared
+            assert isinstance(ours, PreparedFile)
+            assert theirs.parsed.symbols.name == ours.parsed.symbols.name == [b"Greeter", b"greet"]
+            assert (theirs.trigrams == ours.trigrams).all()
+            assert (theirs.vectors == ours.vectors).all()
+            assert (theirs.terms.hash == ours.terms.hash).all()
+
+
+def test_known_content_is_not_prepared_again(tree: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "known"
+    writer = Writer.open(directory, load(environ={}).store, None)
+    pool = WorkerPool(settings_with(), directory)
+    try:
+        pool.resize(1, "background")
+        root_id = writer.add_root(str(tree))
+        pool.submit(job_of(tree, "m0.py"))
+        (first,) = results_of(pool, 1)
+        assert isinstance(first.outcomes[0], Upsert)
+        assert first.outcomes[0].prepared is not None
+        without_rows = replace(first.outcomes[0].prepared, vectors=first.outcomes[0].prepared.vectors[:, :0])
+        writer.apply(Batch(root_id, [replace(first.outcomes[0], prepared=without_rows)]))
+        (tree / "copy.py").write_bytes((tree / "m0.py").read_bytes())
+        pool.submit(job_of(tree, "copy.py", id=2))
+        (second,) = results_of(pool, 1)
+        assert isinstance(second.outcomes[0], Upsert)
+        assert second.outcomes[0].digest == first.outcomes[0].digest
+        assert second.outcomes[0].prepared is None
+    finally:
+        pool.stop()
+        writer.close()
+
+
+def test_a_crash_costs_one_file(start, tree: Path) -> None:
+    pool = start(1, file_deadline_ms=30_000)
+    (tree / "slow.py").write_bytes(SLOW)
+    pool.submit(job_of(tree, "m0.py", "slow.py", "m1.py"))
+    os.kill(wait_until_busy_with(pool, 2), signal.SIGSEGV)
+    results = results_of(pool, 3)
+    (casualty,) = [each for result in results for each in result.casualties]
+    assert casualty.path == b"slow.py"
+    assert casualty.reason == "SIGSEGV"
+    assert len(casualty.digest) == 16
+    found = outcomes_of(results)
+    crashed = found[b"slow.py"].prepared
+    assert crashed.source.content == SLOW
+    assert crashed.parsed.problems
+    assert not len(crashed.parsed.symbols)
+    assert found[b"m0.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
+    assert found[b"m1.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
+
+
+def wait_until_busy_with(pool: WorkerPool, wanted: int) -> int:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        pid = wait_until_busy(pool)
+        for worker in pool._workers:
+            _job, position, _started, digest = worker.page.read()
+            if position == wanted and digest.strip(b"\0"):
+                return pid
+    raise AssertionError("the worker did not reach the file")
+
+
+def test_one_kill_from_outside_is_forgiven(start, tree: Path) -> None:
+    pool = start(1, file_deadline_ms=30_000)
+    (tree / "slow.py").write_bytes(SLOW)
+    pool.submit(job_of(tree, "slow.py", "m1.py"))
+    os.kill(wait_until_busy_with(pool, 1), signal.SIGKILL)
+    results = results_of(pool, 2)
+    assert not [each for result in results for each in result.casualties]
+    assert outcomes_of(results)[b"m1.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
+
+
+def test_a_worker_that_hangs_is_killed_and_its_file_set_aside(start, tree: Path) -> None:
+    pool = start(1, file_deadline_ms=200)  # killed after 1.4 s
+    (tree / "slow.py").write_bytes(SLOW)
+    pool.submit(job_of(tree, "slow.py", "m1.py"))
+    os.kill(wait_until_busy_with(pool, 1), signal.SIGSTOP)
+    results = results_of(pool, 2)
+    assert [each.reason for result in results for each in result.casualties] == ["deadline"]
+    assert outcomes_of(results)[b"slow.py"].prepared.parsed.problems
+
+
+def test_a_slow_parse_stops_by_itself_at_the_deadline(start, tree: Path) -> None:
+    pool = start(1, file_deadline_ms=50)
+    (tree / "slow.py").write_bytes(SLOW)
+    pool.submit(job_of(tree, "slow.py"))
+    results = results_of(pool, 1)
+    assert not results[0].casualties
+    prepared = outcomes_of(results)[b"slow.py"].prepared
+    assert "needed more than" in prepared.parsed.problems[0]
+
+
+def test_urgent_jobs_go_first(start, tree: Path) -> None:
+    pool = start(1, queue_jobs=8)
+    for number in range(5):
+        pool.submit(job_of(tree, f"m{number}.py", id=number + 1))
+    pool.submit(replace(job_of(tree, "m5.py", id=9), urgent=True))
+    order = [result.job.id for result in results_of(pool, 6)]
+    assert order.index(9) < order.index(5)
+
+
+def test_idle_workers_leave_when_fewer_are_wanted(start, tree: Path) -> None:
+    pool = start(2)
+    pool.submit(job_of(tree, "m0.py"))
+    results_of(pool, 1)
+    pool.resize(1, "background")
+    assert len(pool.pids) == 1
+    pool.submit(job_of(tree, "m1.py", id=2))
+    assert len(results_of(pool, 1)) == 1
