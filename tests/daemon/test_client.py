@@ -93,7 +93,7 @@ def test_nobody_listening_is_unavailable() -> None:
 def test_a_daemon_of_another_version_is_told_with_what_to_do() -> None:
     reply = b'{"jsonrpc":"2.0","v":7,"id":1,"result":{}}\n'
     with (
-        scripted(lambda sock: (request_of(sock), sock.sendall(reply))) as path,
+        scripted(lambda sock: sock.sendall(reply) if request_of(sock) else None) as path,
         client.connect(path) as connection,
         pytest.raises(ProtocolError, match=r"version 7.*searchd restart"),
     ):
@@ -103,7 +103,7 @@ def test_a_daemon_of_another_version_is_told_with_what_to_do() -> None:
 @pytest.mark.parametrize("reply", [b"", b"half a rep", b"{}\n", b"no json\n", b'{"jsonrpc":"2.0","id":1}\n'])
 def test_a_broken_reply_is_an_error_of_ours(reply: bytes) -> None:
     with (
-        scripted(lambda sock: (request_of(sock), sock.sendall(reply))) as path,
+        scripted(lambda sock: sock.sendall(reply) if request_of(sock) else None) as path,
         client.connect(path) as connection,
         pytest.raises((DaemonUnavailable, ProtocolError)),
     ):
@@ -156,7 +156,7 @@ def test_the_daemons_last_words_are_heard_even_if_it_closed_while_we_sent() -> N
 def test_another_thread_can_end_a_wait() -> None:
     with serving() as running, client.connect(running.path) as connection:
         waiting = threading.Thread(
-            target=lambda: (running.toy.entered.acquire(timeout=20), connection.abort())
+            target=lambda: connection.abort() if running.toy.entered.acquire(timeout=20) else None
         )
         waiting.start()
         with pytest.raises(DaemonUnavailable):
