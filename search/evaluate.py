@@ -22,6 +22,7 @@ from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals
 from search.facts import RootFacts
 from search.filters import Surroundings, field_mask
+from search.lexis import in_places
 from search.places import (
     Places,
     by_segment,
@@ -47,7 +48,6 @@ from search.plan import (
 )
 from search.query import Meaning, Similar
 from search.regex_trigrams import TrigramQuery, conjunction
-from search.regions import in_places
 from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
 from search.text import Matcher, TextMatches, search_docs
 

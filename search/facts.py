@@ -65,7 +65,7 @@ class RootFacts:
     paths: Paths
     joined: bytes  # "\\n" + every path + "\\n"
     lowered: bytes
-    begin: I64  # of each path in `joined`
+    offsets: I64  # path i is joined[offsets[i] : offsets[i + 1] - 1]
     alive: Bool
     doc: I64  # global document, -1 for a dead slot
     languages: tuple[str, ...]  # of the snapshot
@@ -73,12 +73,13 @@ class RootFacts:
     flags: U8  # TEST | GENERATED | VENDORED | DOCS
     path_flags: U8  # the same from the path alone
     n_docs: int
-    masks: dict[tuple[str, str, bool], Bool]  # by path pattern; dead slots may be in them
+    masks: dict[tuple[str, str, str], Bool]  # by path pattern; dead slots may be in them
     words: dict[bytes, tuple[I64, F32]]  # term -> (slots, share of the path)
+    _names: tuple[bytes, I64] | None = None
 
     def slots_at(self, positions: I64) -> I64:
         """Return the slots whose paths stand at these positions of `joined`."""
-        return np.searchsorted(self.begin, positions, side="right") - 1
+        return np.searchsorted(self.offsets[:-1], positions, side="right") - 1
 
     def doc_mask(self, slots: Bool) -> Bool:
         """Return which documents of the snapshot the masked files have (bool, all documents)."""
@@ -86,7 +87,15 @@ class RootFacts:
         out[self.doc[slots & self.alive]] = True
         return out
 
-    def keep(self, key: tuple[str, str, bool], mask: Bool) -> Bool:
+    def names_joined(self) -> tuple[bytes, I64]:
+        """Return the file names as `joined` and `offsets` have the paths."""
+        if self._names is None:
+            names = [path.rpartition(b"/")[2] for path in self.paths]
+            offsets = 1 + np.cumsum(np.fromiter((len(name) + 1 for name in names), np.int64, len(names)))
+            self._names = b"\n" + b"\n".join(names) + b"\n", np.concatenate(([1], offsets))
+        return self._names
+
+    def keep(self, key: tuple[str, str, str], mask: Bool) -> Bool:
         """Remember the answer of a path pattern; the oldest gives way."""
         if len(self.masks) >= MASKS_MAX:
             self.masks.pop(next(iter(self.masks)))
@@ -153,7 +162,7 @@ def make_facts(snapshot: Snapshot, root_id: int, before: RootFacts | None = None
         paths=view.paths,
         joined=joined,
         lowered=lowered,
-        begin=offsets[:-1],
+        offsets=offsets,
         alive=alive,
         doc=doc,
         languages=snapshot.languages,

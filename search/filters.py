@@ -19,7 +19,7 @@ from search.changed import ChangedFiles
 from search.facts import RootFacts, find_all
 from search.fields import path_form, path_regex, since_start
 from search.query import Field
-from search.text import BadPattern, compile_pattern
+from search.text import BadPattern, Case, Matcher, matching_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Surroundings:
     generation: int
 
 
-def field_mask(field: Field, facts: RootFacts, around: Surroundings, case: str) -> Bool:
+def field_mask(field: Field, facts: RootFacts, around: Surroundings, case: Case) -> Bool:
     """Return which files a filter field admits (bool, by slot). It may be shared: do not write to it."""
     return _BY_NAME[field.name](field, facts, around, case)
 
@@ -41,7 +41,7 @@ def prefix_mask(prefix: str, facts: RootFacts) -> Bool:
     path = os.fsencode(prefix).strip(b"/")
     if not path:
         return facts.alive
-    key = ("prefix", prefix, False)
+    key = ("prefix", prefix, "")
     known = facts.masks.get(key)
     if known is not None:
         return known
@@ -67,7 +67,7 @@ def glob_mask(globs: Iterable[str], facts: RootFacts) -> Bool:
     for glob in listed:
         wanted = not glob.startswith("!")
         try:
-            mask[_pattern_mask(glob_regex(glob.removeprefix("!")), facts, False, "path")] = wanted
+            mask[_pattern_mask(glob_regex(glob.removeprefix("!")), facts, "yes", True)] = wanted
         except BadPattern as error:
             raise UsageError(f'cannot read the glob "{glob}": {error}') from None
     return mask
@@ -93,10 +93,10 @@ def glob_regex(glob: str) -> str:
             out.append(".*")
             i += 1
         elif char in "*?":
-            out.append("[^/]*" if char == "*" else "[^/]")
+            out.append(r"[^/\n]*" if char == "*" else r"[^/\n]")
         elif end > 0:
             inner = body[i + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            out.append("[" + ("^" + inner[1:] if inner[0] in "!^" else inner) + "]")
+            out.append("[" + (r"^\n" + inner[1:] if inner[0] in "!^" else inner) + "]")
             i = end
         elif char == "{" and "}" in body[i:]:
             braces += 1
@@ -113,96 +113,44 @@ def glob_regex(glob: str) -> str:
     return "".join(out) + ")" * braces + ("/" if glob.endswith("/") else "(?:/|$)")
 
 
-def line_bound(pattern: str) -> str | None:
-    """Return a pattern that matches the same within one line and never crosses a line end; None if unknown.
-
-    So thousands of paths or names, joined by line ends, are searched in one go. Only negated classes and a
-    few escapes can match a line end; classes are taught not to, the others are left to a loop.
-    """
-    if re.search(r"\\[sSWDPpQEAzCnxvhHNRX0-7]|\(\?[a-zA-Z-]*[sm]|\n", pattern) or "[[" in pattern:
-        return None
-    out: list[str] = []
-    i, in_class = 0, False
-    while i < len(pattern):
-        char = pattern[i]
-        if char == "\\":
-            out.append(pattern[i : i + 2])
-            i += 2
-            continue
-        if in_class:
-            in_class = char != "]"
-        elif char == "[":
-            in_class = True
-            if pattern.startswith("[^", i):
-                out.append("[^\\n")
-                i += 2
-                if pattern.startswith("]", i):
-                    out.append("\\]")
-                    i += 1
-                continue
-            if pattern.startswith("[]", i):
-                out.append("[\\]")
-                i += 2
-                continue
-            if "\n" in _class_range_text(pattern, i):
-                return None
-        out.append(char)
-        i += 1
-    return "".join(out)
-
-
-def _class_range_text(pattern: str, at: int) -> str:
-    """Return a line end if a class holds a range that may begin below it: [\\t-~] and the like."""
-    end = pattern.find("]", at + 2)
-    ranges = re.findall(r"(.)-(.)", pattern[at + 1 : end], re.DOTALL)
-    return "\n" if any(a <= "\n" <= b for a, b in ranges) or "\\" in pattern[at + 1 : end] else ""
-
-
-def _lang(field: Field, facts: RootFacts, _around: Surroundings, _case: str) -> Bool:
+def _lang(field: Field, facts: RootFacts, _around: Surroundings, _case: Case) -> Bool:
     return language_mask([field.value], facts)
 
 
-def _path(field: Field, facts: RootFacts, _around: Surroundings, case: str) -> Bool:
-    pattern = path_regex(field.value, field.form)
-    fold = case == "no" or (case == "smart" and not any(c.isupper() for c in field.value))
-    plain = field.form == "quoted" or (field.form == "bare" and path_form(field.value) == "text")
-    if plain and field.name == "path" and (not fold or field.value.isascii()):
-        return _plain_mask(field.value, facts, fold)
-    return _pattern_mask(pattern, facts, fold, field.name)
+def _path(field: Field, facts: RootFacts, _around: Surroundings, case: Case) -> Bool:
+    value = field.value
+    plain = field.form == "quoted" or (field.form == "bare" and path_form(value) == "text")
+    whole = field.name == "path" or "/" in value
+    if plain and whole and value.isascii() and "\n" not in value:
+        return _plain_mask(value, facts, case == "no" or (case == "smart" and value == value.lower()))
+    # A glob's classes say [^/]; that no line end is meant either lets all paths be searched in one go.
+    pattern = path_regex(value, field.form)
+    if not plain and field.form == "bare":
+        pattern = pattern.replace("[^/]", "[^/\\n]")
+    return _pattern_mask(pattern, facts, case, whole)
 
 
 def _plain_mask(value: str, facts: RootFacts, fold: bool) -> Bool:
-    key = ("plain", value, fold)
+    key = ("plain", value, str(fold))
     known = facts.masks.get(key)
     if known is not None:
         return known
-    needle = os.fsencode(value)
-    if b"\n" in needle:
-        return facts.keep(key, np.zeros(len(facts.alive), np.bool_))
+    needle = value.encode()
     found = find_all(facts.lowered, needle.lower()) if fold else find_all(facts.joined, needle)
     return facts.keep(key, _at(facts, found))
 
 
-def _pattern_mask(pattern: str, facts: RootFacts, fold: bool, scope: str) -> Bool:
-    """Return the files whose path (scope "path") or name ("file") matches."""
-    key = (scope, pattern, fold)
+def _pattern_mask(pattern: str, facts: RootFacts, case: Case, whole: bool) -> Bool:
+    """Return the files whose path (or name, if not `whole`) a pattern matches. Raises BadPattern."""
+    key = ("path" if whole else "name", pattern, case)
     known = facts.masks.get(key)
     if known is not None:
         return known
-    bound = line_bound(pattern) if scope == "path" else None
-    if bound is not None:
-        found = compile_pattern(os.fsencode(bound), fold=fold).finditer(facts.joined)
-        places = np.fromiter((match.start() for match in found), np.int64)
-        # A match of nothing at the very end of a path stands on its "\\n" and still belongs to it.
-        return facts.keep(key, _at(facts, places))
-    compiled = compile_pattern(os.fsencode(pattern), fold=fold)
-    mask = np.zeros(len(facts.alive), np.bool_)
-    for slot, path in enumerate(facts.paths):
-        mask[slot] = compiled.search(path.rpartition(b"/")[2] if scope == "file" else path) is not None
-    return facts.keep(key, mask)
+    lines, offsets = (facts.joined, facts.offsets) if whole else facts.names_joined()
+    return facts.keep(key, matching_lines(Matcher(pattern, case), lines, offsets))
 
 
-def _root(field: Field, facts: RootFacts, _around: Surroundings, case: str) -> Bool:
+def _root(field: Field, facts: RootFacts, _around: Surroundings, case: Case) -> Bool:
     path = facts.view.path
     value = field.value
     fold = case == "no" or (case == "smart" and not any(c.isupper() for c in value))
@@ -210,7 +158,7 @@ def _root(field: Field, facts: RootFacts, _around: Surroundings, case: str) -> B
     return facts.alive if inside else np.zeros(len(facts.alive), np.bool_)
 
 
-def _changed(field: Field, facts: RootFacts, around: Surroundings, _case: str) -> Bool:
+def _changed(field: Field, facts: RootFacts, around: Surroundings, _case: Case) -> Bool:
     listed = around.changed.get(facts.view.path, around.generation)
     mask = np.zeros(len(facts.alive), np.bool_)
     for path in listed:
@@ -220,12 +168,12 @@ def _changed(field: Field, facts: RootFacts, around: Surroundings, _case: str) -
     return mask & facts.alive if field.value == "yes" else facts.alive & ~mask
 
 
-def _since(field: Field, facts: RootFacts, around: Surroundings, _case: str) -> Bool:
+def _since(field: Field, facts: RootFacts, around: Surroundings, _case: Case) -> Bool:
     start = int(since_start(field.value, around.now) * 1e9)
     return facts.alive & (np.asarray(facts.view.mtime_ns) >= start)
 
 
-_BY_NAME: dict[str, Callable[[Field, RootFacts, Surroundings, str], Bool]] = {
+_BY_NAME: dict[str, Callable[[Field, RootFacts, Surroundings, Case], Bool]] = {
     "lang": _lang,
     "path": _path,
     "file": _path,

@@ -151,22 +151,35 @@ def at_files(candidates: Candidates) -> Candidates:
 
 
 def path_scores(facts: RootFacts, words: tuple[str, ...], slots: Bool) -> tuple[I64, F32]:
-    """Return the files whose path is, ends with, or contains what was typed: (slots, scores 0..1)."""
+    """Return the files whose path is, ends with, or contains what was typed: (slots, scores 0..1).
+
+    Dots are tried as slashes too: `http.client` is typed for http/client.py.
+    """
     best = np.zeros(len(slots), np.float32)
     for word in words:
-        typed = word.encode("utf-8", "surrogateescape").lower().strip(b"/")
-        if len(typed) < 2:
-            continue
-        for before, after, score in _PATH_WAYS:
-            found = flags.find_all(facts.lowered, before + typed + after)
-            hit = facts.slots_at(found + len(before))
-            np.maximum.at(best, hit[(hit >= 0) & (hit < len(best))], np.float32(score))
+        typed = word.encode("utf-8", "surrogateescape").lower().strip(b"/").removeprefix(b"./")
+        for spelled in {typed, typed.replace(b".", b"/")}:
+            if len(spelled) < 2 or b"\n" in spelled:
+                continue
+            found = flags.find_all(facts.lowered, spelled)
+            np.maximum.at(best, facts.slots_at(found), _path_score(facts.lowered, found, len(spelled)))
     best[~slots] = 0
     named = np.flatnonzero(best)
     return named, best[named]
 
 
-_PATH_WAYS = ((b"\n", b"\n", 1.0), (b"/", b"\n", 0.9), (b"/", b".", 0.7), (b"\n", b".", 0.7), (b"", b"", 0.3))
+def _path_score(paths: bytes, found: I64, length: int) -> F32:
+    """Score occurrences by what stands around them: the whole path, its end, a whole name, anything."""
+    around = np.frombuffer(paths, np.uint8)
+    before, after = around[found - 1], around[found + length]
+    starts = (before == _NEWLINE) | (before == _SLASH)
+    score = np.where(starts & (after == _DOT), np.float32(0.7), np.float32(0.3))
+    score[starts & (after == _NEWLINE)] = 0.9
+    score[(before == _NEWLINE) & (after == _NEWLINE)] = 1.0
+    return score
+
+
+_NEWLINE, _SLASH, _DOT = b"\n/."
 
 
 def _join_places(lists: list[tuple[str, Places]]) -> Candidates:

@@ -117,7 +117,8 @@ class HitMaker:
         table, style = self._table, self._style
         line = line_number(content, place.start)
         span = line_span(content, place.start)
-        context = style.context or (CHUNK_CONTEXT if table.is_chunk[row] else 0)
+        after = style.context or (CHUNK_CONTEXT if table.is_chunk[row] else 0)
+        context = (style.context, after)
         matches = [] if table.is_file[row] else self._matches(content, place, span, context, row)
         symbol, kind = self._symbol(row, segment, doc, place, live)
         parts = ranking.parts if style.explain else {}
@@ -211,11 +212,12 @@ class HitMaker:
             spans += [match.span() for match in self._words.finditer(content)]
         return spans
 
-    def _matches(self, content: bytes, place: _Place, span: Span, context: int, row: int) -> list[Span]:
+    def _matches(self, content: bytes, place: _Place, span: Span, context: Span, row: int) -> list[Span]:
         """Return the spans to mark on the lines shown."""
         low, high = span
-        for _ in range(context):
+        for _ in range(context[0]):
             low = line_span(content, max(0, low - 1))[0]
+        for _ in range(context[1]):
             high = line_span(content, min(len(content), high + 1))[1]
         shown = content[low:high]
         spans = [] if self._table.is_chunk[row] else [(place.start, place.end)]

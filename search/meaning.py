@@ -14,16 +14,17 @@ import numpy as np
 from config.errors import UsageError
 from config.settings import Rank
 from indexer.embed.contract import Embedder
-from indexer.records import F16, F32, I64, Bool
-from indexer.store.format import NO_ROW
+from indexer.records import F32, I64, Bool
 from indexer.store.pool import Pool
 from indexer.store.snapshot import Snapshot
+from search import semantic
 from search.budget import Budget
 from search.facts import RootFacts
 from search.kernels.contract import Kernel
 from search.lexical import best_chunks, query_terms
 from search.places import chunks_at
 from search.query import Meaning, Similar
+from search.semantic import embed_query
 
 
 class Meanings:
@@ -53,8 +54,7 @@ class Meanings:
 
     def _embed_text(self, text: str) -> F32:
         assert self.embedder is not None
-        rows: F16 = self.embedder.embed_texts([text])
-        vector = rows[0].astype(np.float32)
+        vector = embed_query(self.embedder, text)
         vector.setflags(write=False)
         return vector
 
@@ -98,35 +98,12 @@ class RankedTerms:
         if not self._meanings.ready:
             self.unranked = True
             return nothing
-        vector = self._vector(term, own)
-        if vector is None or not vector.any():
-            return nothing
         pool, kernel = self._meanings.pool, self._meanings.kernel
         assert pool is not None and kernel is not None
-        n_rows = min(self._snapshot.pool_rows, len(pool.vectors))
-        live = self._rows(doc_mask, n_rows)
-        if not live.any():
-            return nothing
-        rows, scores = kernel.top_k(vector, pool.vectors[:n_rows], pool.signs[:n_rows], live, n + 1)
-        chunks = self._snapshot.row_chunk(rows)
-        keep = (chunks >= 0) & (chunks != own) & (scores > 0)
-        return chunks[keep][:n], scores[keep][:n]
-
-    def _vector(self, term: Meaning | Similar, own: int) -> F32 | None:
-        if isinstance(term, Meaning):
-            return self._meanings.embed(term.text)
-        segment, local = self._snapshot.locate_chunk(own)
-        row = int(segment.chunk_row[local])
-        pool = self._meanings.pool
-        assert pool is not None
-        return None if row == NO_ROW else pool.vectors[row].astype(np.float32)
-
-    def _rows(self, doc_mask: Bool, n_rows: int) -> Bool:
-        """Return the pool rows of all chunks of the masked documents."""
-        view = self._facts.view
-        if np.array_equal(doc_mask, view.live_docs()):
-            return view.live_rows(n_rows)
-        return self._snapshot.segment_set.row_mask(doc_mask, n_rows)
+        live = semantic.live_rows(self._snapshot, doc_mask)
+        if isinstance(term, Similar):
+            return semantic.similar(self._snapshot, pool, kernel, own, live, n)
+        return semantic.nearest(self._snapshot, pool, kernel, self._meanings.embed(term.text), live, n)
 
     def _chunk_of(self, term: Similar) -> int:
         """Return the chunk at path:line. Raises UsageError."""

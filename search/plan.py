@@ -44,6 +44,7 @@ RANKED_SET = 200  # chunks that a ranked term stands for below OR and NOT
 SYMBOL_WORDS_MAX = 8  # words of a bare query that are looked up as names
 
 FILTERS = frozenset({"lang", "path", "file", "root", "changed", "since"})  # fields about the file alone
+_WORDS_OF_MODE: dict[str, Literal["text", "name"]] = {"text": "text", "symbol": "name"}
 _LATER = ("callers", "callees", "imports", "importedby")
 
 Case = Literal["smart", "yes", "no"]
@@ -187,7 +188,7 @@ def make(query: Query, mode: str = "auto", estimate: Estimate = lambda _: 1000) 
     kind_of = shape(query)
     top = query.children if isinstance(query, And) else (query,)
     top = tuple(term for term in top if not isinstance(term, Everything) and not _is_setting(term))
-    scope, terms = _scope(top, _Scope(names=mode == "symbol"))
+    scope, terms = _scope(top, _Scope(words=_WORDS_OF_MODE.get(mode, "")))
     filters = [term for term in terms if _is_filter(term)]
     rest = [term for term in terms if not _is_filter(term)]
     words = tuple(term.text for term in rest if isinstance(term, Word))
@@ -198,8 +199,6 @@ def make(query: Query, mode: str = "auto", estimate: Estimate = lambda _: 1000) 
             if mode == "semantic"
             else [term for term in rest if not isinstance(term, Word)]
         )
-    elif scope.kinds and mode == "auto":
-        scope = replace(scope, names=True)
     ranked = tuple(Ranked(term) for term in rest if isinstance(term, Meaning | Similar))
     nodes = [_lower(term, scope) for term in rest if not isinstance(term, Meaning | Similar)]
     if scope.kinds and not sources and not any(isinstance(node, Text | Names) for node in nodes):
@@ -230,7 +229,11 @@ class _Scope:
 
     places: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
-    names: bool = False  # words are names
+    words: Literal["", "text", "name"] = ""  # what a word is; "": a name beside `kind:`, else a text
+
+    @property
+    def names(self) -> bool:
+        return self.words == "name" or (not self.words and bool(self.kinds) and not self.places)
 
 
 def _scope(terms: Iterable[Query], outer: _Scope) -> tuple[_Scope, list[Query]]:
@@ -246,8 +249,7 @@ def _scope(terms: Iterable[Query], outer: _Scope) -> tuple[_Scope, list[Query]]:
             kinds.add(term.value)
         elif not _is_setting(term):
             rest.append(term)
-    names = outer.names or (bool(kinds) and not outer.places and not places)
-    return _Scope(frozenset(places) or outer.places, frozenset(kinds) or outer.kinds, names), rest
+    return _Scope(frozenset(places) or outer.places, frozenset(kinds) or outer.kinds, outer.words), rest
 
 
 def _places_of(term: Query) -> set[str] | None:
@@ -303,7 +305,7 @@ def _lower(term: Query, scope: _Scope) -> Node:
         case Meaning() | Similar():
             return Ranked(term)
         case Not(child):
-            return Without(_lower(child, _Scope(scope.places, names=scope.names)))
+            return Without(_lower(child, _Scope(scope.places, words=scope.words)))
         case Or(children):
             return Either(tuple(_lower(child, scope) for child in children))
         case And(children):

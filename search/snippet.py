@@ -32,20 +32,26 @@ def column(content: bytes, start: int, offset: int) -> int:
 
 
 def lines_around(
-    content: bytes, offset: int, number: int, matches: Iterable[Span], context: int, chars_max: int
+    content: bytes,
+    offset: int,
+    number: int,
+    matches: Iterable[Span],
+    context: tuple[int, int],
+    chars_max: int,
 ) -> tuple[Line, ...]:
-    """Return the line at `offset`, whose number is `number`, with `context` lines before and after it.
+    """Return the line at `offset`, whose number is `number`, with the lines around it.
 
     matches  byte spans in the content; each is shown on every line that it touches
+    context  how many lines before, how many after
     """
     start, end = line_span(content, offset)
     spans = [(start, end)]
-    for _ in range(context):
+    for _ in range(context[0]):
         if spans[0][0] == 0:
             break
         spans.insert(0, line_span(content, spans[0][0] - 1))
     before = len(spans) - 1
-    for _ in range(context):
+    for _ in range(context[1]):
         following = spans[-1][1] + 1
         if following >= len(content):
             break

@@ -22,11 +22,17 @@ from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 from search.budget import Budget
 from search.facts import RootFacts
-from search.filters import line_bound
 from search.places import Places, join_places, make_places, no_places, parents, segment_masks, spread
-from search.text import compile_pattern
+from search.text import Matcher, compile_pattern, matching_lines
 
-EXACT, FOLDED, PREFIX, HUMPS, PART = 1.0, 0.9, 0.7, 0.6, 0.4  # score of each way to find a name
+EXACT, FOLDED, PREFIX, HUMPS, FOLDED_PREFIX, PART = (
+    1.0,
+    0.9,
+    0.7,
+    0.65,
+    0.5,
+    0.4,
+)  # score of each way to find a name
 NAMES_MAX = 4_000  # names of one segment that one query follows
 PLACES_MAX = 2_000  # places that one query returns, best first
 ENOUGH = 50  # places after which a ranked query looks no further
@@ -201,8 +207,10 @@ def _score(name: bytes, wanted: bytes, fold: bool, otherwise: float) -> float:
     if fold and name.lower() == wanted.lower():
         return FOLDED
     base = otherwise
-    if name.startswith(wanted) or (fold and name.lower().startswith(wanted.lower())):
+    if name.startswith(wanted) or (fold and wanted.islower() and name.lower().startswith(wanted)):
         base = PREFIX
+    elif fold and name.lower().startswith(wanted.lower()):
+        base = max(otherwise, FOLDED_PREFIX)
     return base * (0.7 + 0.3 * min(1.0, len(wanted) / max(1, len(name))))
 
 
@@ -231,7 +239,7 @@ def _beginnings(segment: Segment, wanted: bytes, fold: bool) -> Iterator[int]:
 def _whole_names(segment: Segment, query: NameQuery) -> list[int]:
     """Return the names that are equal to the query, but for case where it folds, or match its pattern."""
     if query.form == "regex":
-        return list(_names_by_regex(segment, query))
+        return _names_by_regex(segment, query)
     wanted = _encoded(query.text)
     if not query.fold:
         number = segment.names_exact(wanted)
@@ -240,15 +248,11 @@ def _whole_names(segment: Segment, query: NameQuery) -> list[int]:
     return [number for number in _beginnings(segment, wanted, True) if len(segment.name(number)) == size]
 
 
-def _names_by_regex(segment: Segment, query: NameQuery) -> Iterator[int]:
-    bound = line_bound(query.text)
-    if bound is not None:
-        yield from _scan(segment, f"(?:{bound})[^\\n]*", query.fold, 0)
-        return
-    pattern = compile_pattern(_encoded(query.text), fold=query.fold)
-    for number in range(segment.n_names):
-        if pattern.search(segment.name(number)):
-            yield number
+def _names_by_regex(segment: Segment, query: NameQuery) -> list[int]:
+    matcher = Matcher(query.text, "no" if query.fold else "yes")
+    hit = matching_lines(matcher, segment.names, segment.name_off.astype(np.int64))
+    numbers: list[int] = np.flatnonzero(hit).tolist()
+    return numbers
 
 
 def _scan(segment: Segment, pattern: str, fold: bool, skip: int) -> Iterator[int]:
