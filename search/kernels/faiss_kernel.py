@@ -44,7 +44,7 @@ class FaissKernel:
         check_shapes(query, vectors, signs, live, k)
         n_live = int(np.count_nonzero(live))
         n = candidates(n_live, k)
-        if n_live <= n or not query.any():
+        if n_live <= 2 * n or not query.any():  # 0.2 ms for 1,000 live rows, where two passes take 0.3
             rows = np.flatnonzero(live)
         else:
             rows = _nearest(_planes(query), np.ascontiguousarray(signs), live, n)  # the pool's are contiguous
