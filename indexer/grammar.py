@@ -119,7 +119,7 @@ def captures(language: str, content: bytes, deadline: float) -> dict[str, Captur
     Raises Cut past the deadline. A crash of the grammar ends the process; ask `refusal` first.
     """
     grammar = _grammar(language)
-    tree = grammar.parse(content, deadline)
+    tree = grammar.parse(_readable(language, content), deadline)
     root = tree.root_node
     cursor = QueryCursor(grammar.query, match_limit=_MATCH_LIMIT)
     found: dict[str, Capture] = {}
@@ -199,6 +199,27 @@ def _block_depth(language: str, content: bytes) -> int:
             columns.append(stop)
         deepest = max(deepest, len(columns))
     return deepest
+
+
+# `class EXPORT Name : Base {` without the macro's definition reads as a function, its members as nonsense.
+_EXPORTED = re.compile(
+    rb"\b(?:class|struct|union)[ \t]+"
+    rb"([A-Z][A-Z0-9_]{2,}(?:\([^()\n]*\))?(?:\s*\[\[[^\]\n]*\]\])?)"
+    rb"(?=\s+[A-Za-z_]\w*(?:\s+final)?\s*[:{])"
+)
+
+
+def _readable(language: str, content: bytes) -> bytes:
+    """Blank out what only a preprocessor could resolve; every offset stays what it is."""
+    if language != "cpp":
+        return content
+    places = [match.span(1) for match in _EXPORTED.finditer(content)]
+    if not places:
+        return content
+    text = bytearray(content)
+    for start, end in places:
+        text[start:end] = b" " * (end - start)
+    return bytes(text)
 
 
 def query_text(language: str) -> str:

@@ -7,9 +7,10 @@ NumPy, in order of place. See grammar.py for what the capture names mean.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import compress, count, repeat
+from operator import neg
 
 import numpy as np
 
@@ -91,10 +92,10 @@ def definitions(content: bytes, lines: Lines, found: Mapping[str, Capture]) -> D
 
 
 def _places(capture: Capture | None) -> list[tuple[int, int]]:
-    """Return the distinct, non-empty ranges of a capture in order; a parser invents empty ones to go on."""
+    """Return the ranges of a capture that are not empty; a parser invents empty nodes to go on."""
     if capture is None:
         return []
-    return sorted({place for place in zip(capture.start, capture.end, strict=True) if place[0] < place[1]})
+    return [place for place in zip(capture.start, capture.end, strict=True) if place[0] < place[1]]
 
 
 def _paired(found: Mapping[str, Capture]) -> list[_Row]:
@@ -102,15 +103,14 @@ def _paired(found: Mapping[str, Capture]) -> list[_Row]:
     dropped = set(_places(found.get("undef")))
     bodies: list[tuple[int, int, str]] = []
     names: list[tuple[int, int, str]] = []
-    for capture in found:
-        group, _, kind = capture.partition(".")
+    for name, capture in found.items():
+        group, _, kind = name.partition(".")
         if group == "def":
-            places = _places(found[capture])
-            if dropped:
-                places = [place for place in places if place not in dropped]
-            bodies += [(start, -end, kind) for start, end in places]
+            bodies.extend(zip(capture.start, map(neg, capture.end), repeat(kind)))
         elif group == "name":
-            names += [(start, end, kind) for start, end in _places(found[capture])]
+            names.extend(zip(capture.start, capture.end, repeat(kind)))
+    if dropped:
+        bodies = [body for body in bodies if (body[0], -body[1]) not in dropped]
     bodies.sort()
     names.sort()
     rows: dict[int, _Row] = {}
@@ -125,7 +125,7 @@ def _paired(found: Mapping[str, Capture]) -> list[_Row]:
         while around and -around[-1][1] <= start:
             around.pop()
         for body in reversed(around):
-            if body[2] == kind:
+            if body[2] == kind and start < end:
                 other = rows.get(start)
                 if other is None or _KIND_WEIGHT.get(kind, 99) < _KIND_WEIGHT.get(other[4], 99):
                     rows[start] = (body[0], body[1], start, end, kind)
@@ -183,7 +183,7 @@ def _nested(rows: list[_Row]) -> _Nested:
         start, end_negative, name_start, name_end, kind = row
         while around and -around[-1][0] <= start:
             around.pop()
-        if -end_negative <= callable_end and kind in _LOCAL_IF_IN_CALLABLE:
+        if kind in _LOCAL_IF_IN_CALLABLE and around and kinds[around[-1][1]] in _CALLABLES:
             out.hidden.append((name_start, name_end))
             continue
         parent = -1
@@ -218,13 +218,14 @@ def _in_capitals(content: bytes, nested: _Nested) -> None:
 def _names(content: bytes, rows: list[_Row]) -> list[bytes]:
     """Return the names as they are written, without what would break a list of names."""
     names = [content[row[2] : row[3]] for row in rows]
-    if any(map(_is_odd, names)):
-        names = [_one_line(name) if _is_odd(name) else name for name in names]
+    if _has_line_end(names) or max(map(len, names), default=0) > NAME_BYTES_MAX:
+        names = [_one_line(name) for name in names]
     return names
 
 
-def _is_odd(name: bytes) -> bool:
-    return len(name) > NAME_BYTES_MAX or b"\n" in name or b"\r" in name
+def _has_line_end(names: Iterable[bytes]) -> bool:
+    joined = b" ".join(names)
+    return b"\n" in joined or b"\r" in joined
 
 
 def _one_line(name: bytes) -> bytes:
@@ -245,10 +246,10 @@ def references(content: bytes, found: Mapping[str, Capture], known: Definitions)
         start, end = start + marked, end - marked
     ids: dict[bytes, int] = defaultdict(count().__next__)
     name = np.array([ids[content[a:b]] for a, b in zip(start.tolist(), end.tolist(), strict=True)], np.int64)
-    keep = ~(_MAY_BE_LOCAL[weight] & _is_declared_around(content, ids, name, start, known))
-    for text, number in ids.items():
-        if b"\n" in text or b"\r" in text:
-            keep &= name != number
+    keep = np.ones(len(name), np.bool_)
+    keep[_declared_around(content, ids, name, start, np.flatnonzero(_MAY_BE_LOCAL[weight]), known)] = False
+    if _has_line_end(ids):
+        keep &= ~np.array([_has_line_end((text,)) for text in ids], np.bool_)[name]
     return _renumbered(list(ids), name[keep], start[keep], _ROLE_OF_WEIGHT[weight[keep]])
 
 
@@ -271,25 +272,27 @@ def _by_place(found: Mapping[str, Capture]) -> tuple[I64, I64, I64]:
     return start[first], np.concatenate(ends)[order], np.concatenate(weights)[order]
 
 
-def _is_declared_around(
-    content: bytes, ids: Mapping[bytes, int], name: I64, start: I64, known: Definitions
-) -> Bool:
-    """Mark places with a name that the same outermost function declares for itself."""
+def _declared_around(
+    content: bytes, ids: Mapping[bytes, int], name: I64, start: I64, places: I64, known: Definitions
+) -> I64:
+    """Return those of `places` whose name the same outermost function declares for itself."""
     n_names = len(ids)
     declared = [(begin, ids[text]) for begin, end in known.locals if (text := content[begin:end]) in ids]
     if not declared or not known.callables:
-        return np.zeros(len(name), np.bool_)
+        return _NO_PLACES
     opens, closes = np.array(known.callables, np.int64).T
-    pairs = np.array(declared, np.int64)
+    begins, names = np.array(declared, np.int64).T
+    is_local = np.zeros(n_names, np.bool_)
+    is_local[names] = True
+    places = places[is_local[name[places]]]
 
-    def of(places: I64, names: I64) -> I64:
-        function = np.searchsorted(opens, places, side="right") - 1
-        inside = (function >= 0) & (places < closes[function])
-        return np.where(inside, function * n_names + names, -1)
+    def in_function(offsets: I64, of_names: I64) -> I64:
+        function = np.searchsorted(opens, offsets, side="right") - 1
+        inside = (function >= 0) & (offsets < closes[function])
+        return np.where(inside, function * n_names + of_names, -1)
 
-    within = of(start, name)
-    inside: Bool = (within >= 0) & np.isin(within, of(pairs[:, 0], pairs[:, 1]))
-    return inside
+    within = in_function(start[places], name[places])
+    return places[(within >= 0) & np.isin(within, in_function(begins, names))]
 
 
 def _renumbered(texts: list[bytes], name: I64, start: I64, role: I64) -> ReferenceTable:
@@ -298,7 +301,7 @@ def _renumbered(texts: list[bytes], name: I64, start: I64, role: I64) -> Referen
     used[name] = True
     number = np.cumsum(used) - 1
     return ReferenceTable(
-        names=[text for text, is_used in zip(texts, used.tolist(), strict=True) if is_used],
+        names=list(compress(texts, used.tolist())),
         name=number[name].astype(np.uint32),
         start=start.astype(np.uint32),
         role=role.astype(np.uint8),

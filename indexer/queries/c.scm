@@ -32,6 +32,8 @@
     (field_identifier) @name.field
     (_ declarator: (field_identifier) @name.field)
     (_ declarator: (_ declarator: (field_identifier) @name.field))
+    (_ declarator: (_ declarator: (_ declarator: (field_identifier) @name.field)))
+    (_ declarator: (_ declarator: (parenthesized_declarator (_ declarator: (field_identifier) @name.field))))
     (_ declarator: (parenthesized_declarator (_ declarator: (field_identifier) @name.field)))
   ])
 
@@ -44,6 +46,7 @@
     (identifier) @name.variable
     (init_declarator declarator: (identifier) @name.variable)
     (init_declarator declarator: (_ declarator: (identifier) @name.variable))
+    (init_declarator declarator: (_ declarator: (_ declarator: (identifier) @name.variable)))
     (pointer_declarator declarator: (identifier) @name.variable)
     (array_declarator declarator: (identifier) @name.variable)
     (array_declarator declarator: (array_declarator declarator: (identifier) @name.variable))

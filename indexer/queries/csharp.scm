@@ -10,6 +10,9 @@
 (method_declaration name: (identifier) @name.method) @def.method
 (constructor_declaration name: (identifier) @name.method) @def.method
 (destructor_declaration name: (identifier) @name.method) @def.method
+(operator_declaration operator: _ @name.method) @def.method
+(conversion_operator_declaration "operator" @name.method) @def.method
+(indexer_declaration "this" @name.property) @def.property
 (local_function_statement name: (identifier) @name.function) @def.function
 (property_declaration name: (identifier) @name.property) @def.property
 (event_declaration name: (identifier) @name.property) @def.property

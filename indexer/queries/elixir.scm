@@ -17,7 +17,7 @@
     (call target: (identifier) @name.macro)
     (binary_operator left: (call target: (identifier) @name.macro))])) @def.macro @clause
   (#any-of? @_define "defmacro" "defmacrop" "defguard" "defguardp"))
-((call target: (identifier) @_define (arguments . (string (quoted_content) @name.test))) @def.test
+((call target: (identifier) @_define (arguments . (string . (quoted_content) @name.test))) @def.test
   (#any-of? @_define "test" "describe" "property"))
 ((unary_operator operator: "@" operand: (call target: (identifier) @_attribute (arguments . (binary_operator
     left: [(identifier) @name.type (call target: (identifier) @name.type)])))) @def.type

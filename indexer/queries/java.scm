@@ -13,7 +13,7 @@
   value: (_))) @def.constant
 (constant_declaration declarator: (variable_declarator name: (identifier) @name.constant)) @def.constant
 (record_declaration parameters: (formal_parameters (formal_parameter name: (identifier) @name.field) @def.field))
-(package_declaration (_) @name.module) @def.module
+(package_declaration [(scoped_identifier) (identifier)] @name.module) @def.module
 (module_declaration name: (_) @name.module) @def.module
 
 (formal_parameter name: (identifier) @local)

@@ -11,10 +11,11 @@
 (property_declaration (modifiers (property_modifier "const"))
   (variable_declaration (identifier) @name.constant)) @def.constant
 (class_body (property_declaration (variable_declaration (identifier) @name.property)) @def.property)
-(class_parameter ["val" "var"] (identifier) @name.property) @def.property
+(class_parameter ["val" "var"] . (identifier) @name.property) @def.property
 
 (parameter . (identifier) @local)
-(class_parameter (identifier) @local)
+(class_parameter . (identifier) @local)
+(class_parameter (modifiers) . (identifier) @local)
 (multi_variable_declaration (variable_declaration (identifier) @local))
 (for_statement (variable_declaration (identifier) @local))
 (lambda_parameters (variable_declaration (identifier) @local))

@@ -5,6 +5,7 @@
 (class_definition
   body: (block (expression_statement (assignment left: (identifier) @name.field) @def.field)))
 (assignment left: (identifier) @name.variable) @def.variable
+(assignment left: (identifier) @name.function right: (lambda)) @def.function
 (assignment left: [
   (pattern_list (identifier) @name.variable)
   (tuple_pattern (identifier) @name.variable)]) @def.variable

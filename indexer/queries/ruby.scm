@@ -6,8 +6,11 @@
 (alias name: (identifier) @name.method) @def.method
 ((call method: (identifier) @_attribute arguments: (argument_list (simple_symbol) @name.property)) @def.property
   (#any-of? @_attribute "attr_accessor" "attr_reader" "attr_writer"))
-((call !receiver method: (identifier) @_test arguments: (argument_list . (string (string_content) @name.test)) block: (_))
-  @def.test
+((call !receiver method: (identifier) @_test arguments: (argument_list . [
+    (string . (string_content) @name.test)
+    (simple_symbol) @name.test
+    (constant) @name.test
+    (scope_resolution name: (constant) @name.test)]) block: (_)) @def.test
   (#any-of? @_test "describe" "context" "it" "specify" "test"))
 
 (method_parameters [

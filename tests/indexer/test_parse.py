@@ -193,6 +193,15 @@ def test_definitions_of_c(line: bytes, found: list[tuple[str, str]]) -> None:
     assert definitions(parsed("c", line + b"\n")) == found
 
 
+@pytest.mark.parametrize("macro", [b"API", b"API_X(1)", b"API [[nodiscard]]"])
+def test_a_class_behind_an_export_macro_is_a_class(macro: bytes) -> None:
+    content = b"class " + macro + b" Name final : public Base {\n int f() { return 1; }\n};\n"
+    result = parsed("cpp", content)
+    assert definitions(result) == [("class", "Name"), ("method", "f")]
+    assert references(result, "inherit") == ["Base"]
+    check(content, result)
+
+
 def test_equations_of_one_function_are_one_definition() -> None:
     content = b"f :: Int -> Int\nf 0 = 1\nf n = n * f (n - 1)\n\ng x = x\n\nf' y = y\n"
     result = parsed("haskell", content)
