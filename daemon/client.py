@@ -38,6 +38,9 @@ _RECV_BYTES = 65_536
 _CONNECT_RETRY_S = 0.01
 _RESTART_AFTER_S = 0.5
 
+_ASK_AGAIN_S = (0.02, 0.1, 0.4, 1.0)  # pauses; a killed daemon's processes are gone after the first or second
+ONCE = ("shutdown", "rebuild", "remove", "fsck")  # not asked again: the first may have been carried out
+
 READY_FD = "EINSTEIN_READY_FD"  # the pipe on which a started process says that it is ready
 
 
@@ -124,7 +127,7 @@ class Connection:
                 self._give_up(error)
             if not data:
                 self.close()
-                raise DaemonUnavailable("the daemon closed the connection; ask again")
+                raise _lost("the daemon closed the connection; ask again")
             self._ready = self._frames.feed(data)
         reply = wire.read_reply(wire.loads(self._ready.pop(0)))
         if reply.version != wire.PROTOCOL_VERSION:
@@ -138,7 +141,7 @@ class Connection:
             raise DeadlineExceeded(
                 "the daemon did not answer in time; `searchd status` shows what it does"
             ) from None
-        raise DaemonUnavailable(f"lost the connection to the daemon: {error.strerror or error}") from None
+        raise _lost(f"lost the connection to the daemon: {error.strerror or error}; ask again") from None
 
 
 def connect(
@@ -179,14 +182,15 @@ def ask(
     timeout: float | None = CALL_TIMEOUT_S,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Connect, ask once, close. Asks again if the process that took the request died over it."""
-    for attempt in (1, 2):
-        with connect(start=start, environ=environ) as connection:
-            try:
+    """Connect, ask once, close. Asks again if the process that took the request dies or is ending."""
+    for pause_s in (*_ASK_AGAIN_S, None):
+        try:
+            with connect(start=start, environ=environ) as connection:
                 return connection.call(method, params, timeout)
-            except DaemonUnavailable:
-                if attempt == 2 or method in ("shutdown", "rebuild"):
-                    raise
+        except DaemonUnavailable as error:
+            if pause_s is None or method in ONCE or not getattr(error, "retry", False):
+                raise
+            time.sleep(pause_s)
     raise AssertionError("unreachable")
 
 
@@ -291,6 +295,13 @@ def _try_connect(path: str, deadline: float) -> _socket.socket | None:
         except OSError as error:
             sock.close()
             raise DaemonUnavailable(f"cannot connect to {path}: {error.strerror or error}") from None
+
+
+def _lost(message: str) -> DaemonUnavailable:
+    """Return the error of a connection that ended without a reply: the next one may do better."""
+    error = DaemonUnavailable(message)
+    error.__dict__["retry"] = True
+    return error
 
 
 def _left(deadline: float | None) -> float | None:

@@ -21,6 +21,7 @@ from config.processes import memory_bytes
 from config.settings import Settings
 from daemon import wire
 from daemon.child import children_path
+from daemon.client import ONCE
 from daemon.codec import builtins
 from daemon.connection import Context
 from daemon.engines import Engines
@@ -44,7 +45,6 @@ FORWARDED: dict[str, float | None] = {
     "config": 30.0,
     "log": 30.0,
 }
-ONCE = ("remove", "rebuild", "fsck")  # not asked a second time of a writer that died over the first
 WRITER_PATIENCE_S = 5.0  # for a writer that is being started
 STATUS_TIMEOUT_S = 10.0
 REPLY_SLACK_S = 1.0  # so that the writer's own message about a deadline arrives

@@ -279,6 +279,7 @@ class Server:
         refusal: EinsteinError | None = None
         if self._stopping:
             refusal = DaemonUnavailable("the daemon is ending; ask again")
+            refusal.__dict__["retry"] = True
         elif request.id in connection.jobs:
             connection.send(
                 wire.error_frame(None, ProtocolError(f"id {request.id!r} belongs to an unanswered request"))

@@ -97,7 +97,7 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 
 # Attributes of an exception that travel in the error's `data`, beside `code`.
-DATA_FIELDS = ("column", "hint", "path", "version")
+DATA_FIELDS = ("column", "hint", "path", "retry", "version")
 
 RequestId = str | int | None
 

@@ -338,7 +338,7 @@ def test_stopping_finishes_what_runs_and_refuses_the_rest(running: Running) -> N
         running.server.stop()
         sock.sendall(ask(2, "search", query="echo", path="/"))
         refused = lines(sock, 1)[0]
-        assert (refused["id"], refused["error"]["data"]["code"]) == (2, "unavailable")
+        assert (refused["id"], refused["error"]["data"]) == (2, {"code": "unavailable", "retry": True})
         running.toy.release.set()
         assert lines(sock, 1)[0]["result"] == {"released": True}
         assert sock.recv(1) == b""
