@@ -24,7 +24,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUNS = Path(__file__).resolve().parent / "runs"
-LIBRARIES = ("numpy", "lmdb", "watchdog", "tree-sitter", "faiss-cpu", "google-re2", "rignore", "msgspec")
+LIBRARIES = ("numpy", "lmdb", "watchdog", "tree-sitter", "faiss-cpu", "google-re2", "msgspec")
 
 
 def percentile(samples: Sequence[float], share: float) -> float:

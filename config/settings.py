@@ -35,7 +35,6 @@ class Index:
     ignore: tuple[str, ...]
     languages: tuple[str, ...]
     include_hidden: bool
-    follow_symlinks: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,12 @@ CLIENT_STRIP = ("daemon.wire", "daemon.client", "daemon.render", "daemon.cli")
 # Foreign library -> the modules (or packages, with a dot at the end) it may be imported in.
 DOORS: dict[str, tuple[str, ...]] = {
     "watchdog": ("indexer.watcher",),
-    "rignore": ("indexer.ignore",),
     "tree_sitter": ("indexer.grammar",),
     "lmdb": ("indexer.store.env",),
     "re2": ("search.text",),
     "faiss": ("search.kernels.faiss_kernel",),
     "mlx": ("search.kernels.mlx_kernel",),
     "msgspec": ("indexer.store.", "daemon."),
-    "model2vec": ("indexer.embed.",),
     "tokenizers": ("indexer.embed.",),
     "sentence_transformers": ("indexer.embed.transformer",),
     "torch": ("indexer.embed.transformer",),
@@ -186,7 +184,7 @@ def test_every_library_is_declared() -> None:
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
     wanted = [*project["dependencies"], *extras]
     declared = {line.split(">")[0].split("[")[0].strip().replace("-", "_") for line in wanted}
-    packaged_as = {"faiss": "faiss_cpu", "re2": "google_re2", "tokenizers": "model2vec"}
+    packaged_as = {"faiss": "faiss_cpu", "re2": "google_re2"}
     used = {library for module in MODULES.values() for library in _foreign(module.imports)}
     assert {packaged_as.get(library, library) for library in used} <= declared
 
