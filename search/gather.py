@@ -304,6 +304,8 @@ def _named_definition(snapshot: Snapshot, table: Candidates) -> I64:
     open_ = np.flatnonzero((out < 0) & ~table.is_chunk & ~table.is_file)
     around = definitions_at(snapshot, table.doc[open_], table.start[open_])
     for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[open_]):
+        if not segment.n_defs:
+            continue
         at = around[positions]
         names = (at >= 0) & (segment.def_name_start[np.maximum(at, 0)] == table.start[open_[positions]])
         out[open_[positions]] = np.where(names, at, NONE)

@@ -6,7 +6,6 @@ Vectors come from a model that counts words, so what is near to what can be said
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -76,7 +75,7 @@ class Corpus:
         self.write(files)
         upserts = []
         for path in files:
-            found = os.stat(self.root / path)
+            found = (self.root / path).stat()
             raw = (self.root / path).read_bytes()
             known = self.index.writer.known(digest_of(raw))
             prepared = None if known else self.prepared(path, raw)

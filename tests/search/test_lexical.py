@@ -125,7 +125,23 @@ def run(
 
 
 WORDS = st.lists(
-    st.sampled_from(["retry", "wait", "limit", "request", "client", "http", "backoff", "n", "a", "net", "policy", "unrelated", "missing"]),
+    st.sampled_from(
+        [
+            "retry",
+            "wait",
+            "limit",
+            "request",
+            "client",
+            "http",
+            "backoff",
+            "n",
+            "a",
+            "net",
+            "policy",
+            "unrelated",
+            "missing",
+        ]
+    ),
     min_size=1,
     max_size=4,
 )

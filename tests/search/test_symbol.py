@@ -66,8 +66,8 @@ def everything(corpus: Corpus) -> list[tuple[str, str]]:
     found = []
     for slot, doc in enumerate(view.file_doc.tolist()):
         segment, ordinal = snapshot.locate_doc(doc)
-        for number in range(int(segment.doc_def[ordinal]), int(segment.doc_def[ordinal + 1])):
-            found.append((view.paths[slot].decode(), dotted(segment, number)))
+        numbers = range(int(segment.doc_def[ordinal]), int(segment.doc_def[ordinal + 1]))
+        found += [(view.paths[slot].decode(), dotted(segment, number)) for number in numbers]
     return found
 
 
@@ -105,7 +105,7 @@ def short(found: list[tuple[str, str]]) -> list[str]:
         ("Config", "Config", {"config", "configure"}),
         ("gCFN", "gcfn", {"getConfigFileName", "get_config_file_name"}),
         ("gCN", "getConfigFileName", {"get_config_file_name"}),
-        ("gC", "getConfigFileName", {"_getConfig", "GetConfig"}),
+        ("gC", "GetConfig", {"_getConfig", "getConfigFileName", "gcfn"}),
         ("HS", "HTTPServer", {"http2_server"}),
         ("HTTPServer", "HTTPServer", set()),
         ("größe", "größe", set()),
