@@ -16,7 +16,7 @@ Parser` a class of that name. A `kind:` with no term beside it is every definiti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from config.errors import NotYet, UsageError

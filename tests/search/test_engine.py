@@ -285,7 +285,7 @@ def test_similar_code_leaves_the_code_itself_out(corpus: Corpus) -> None:
     answer = corpus.search("similar:app/retry.py:8")
     assert answer.hits
     assert all((hit.path, hit.line) != ("app/retry.py", 8) for hit in answer.hits)
-    with pytest.raises(UsageError, match="no file nowhere.py"):
+    with pytest.raises(UsageError, match=r"no file nowhere\.py"):
         corpus.search("similar:nowhere.py:1")
     with pytest.raises(UsageError, match="has 11 lines"):
         corpus.search("similar:app/retry.py:99")
@@ -312,7 +312,7 @@ def test_the_empty_query_lists_every_file(corpus: Corpus) -> None:
         ({"path_prefix": "app"}, lambda p: p.startswith("app/")),
         ({"path_prefix": "app/"}, lambda p: p.startswith("app/")),
         ({"path_prefix": "app/retry.py"}, lambda p: p == "app/retry.py"),
-        ({"path_prefix": "ap"}, lambda p: False),
+        ({"path_prefix": "ap"}, lambda _: False),
         ({"languages": ("py",)}, lambda p: p.endswith(".py")),
         ({"languages": ("go", "javascript")}, lambda p: p.startswith("lib/")),
         ({"globs": ("*.py",)}, lambda p: p.endswith(".py")),

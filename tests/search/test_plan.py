@@ -19,7 +19,8 @@ def plan(text: str, mode: str = "auto") -> Plan:
         ("", "every file"),
         (
             "parse_config",
-            'fuse(symbol("parse_config"), text("parse_config"), lexical("parse_config"), path("parse_config"))',
+            'fuse(symbol("parse_config"), text("parse_config"), '
+            'lexical("parse_config"), path("parse_config"))',
         ),
         (
             "src/app.py",

@@ -43,8 +43,9 @@ FILES = {
     "one.py": "".join(f"def {name}():\n    return 1\n\n" for name in NAMES[:7]),
     "two.py": "".join(f"class {name}:\n    x = 1\n\n" for name in NAMES[7:]),
     "pkg/shapes.py": (
-        "class Circle:\n    def area(self):\n        return 3\n\n    class Inner:\n        def area(self):\n"
-        "            return helper()\n\n\nclass Square:\n    def area(self):\n        return self.side ** 2\n"
+        "class Circle:\n    def area(self):\n        return 3\n\n"
+        "    class Inner:\n        def area(self):\n            return helper()\n\n\n"
+        "class Square:\n    def area(self):\n        return self.side ** 2\n"
     ),
     "pkg/helpers.py": "def helper():\n    return helper2() + helper()\n\n\ndef helper2():\n    return HELPER()\n",
 }
