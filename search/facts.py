@@ -6,51 +6,48 @@ is microseconds a query. A new generation usually differs in a few files and tak
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from indexer.records import F32, FLAG_GENERATED, I64, U8, Bool
 from indexer.store.root_view import Paths, RootView
 from indexer.store.snapshot import Snapshot
+from search.text import compile_pattern
 
 TEST, GENERATED, VENDORED, DOCS = 1, 2, 4, 8
 MASKS_MAX = 64  # path patterns whose answer is kept per root
 
-_FLAG_PATTERNS: tuple[tuple[int, re.Pattern[bytes]], ...] = (
+_FLAG_PATTERNS: tuple[tuple[int, Any], ...] = (
     (
         TEST,
-        re.compile(
+        compile_pattern(
             rb"(?:^|/)(?:tests?|__tests__|specs?|testing|testdata|test_data|fixtures?|e2e|__mocks__|mocks)/"
             rb"|(?:^|/)(?:test_[^/\n]*|conftest\.py|[^/\n]*[._-](?:tests?|spec|unittest)\.[a-z0-9]+)$"
             rb"|(?:^|/)[^/\n]*[a-z0-9](?:Tests?|TestCase|Spec)\.[a-z]+$",
-            re.MULTILINE,
         ),
     ),
     (
         GENERATED,
-        re.compile(
+        compile_pattern(
             rb"\.min\.(?:js|css)$|\.pb\.(?:go|cc|h)$|_pb2(?:_grpc)?\.pyi?$|\.(?:generated|g|gen)\.[a-z]+$"
             rb"|(?:^|/)(?:generated|__generated__|gen)/|(?:^|/)(?:package-lock\.json|[^/\n]*\.lock|go\.sum)$"
             rb"|\.bundle\.js$|(?:^|/)zz_generated[^/\n]*$",
-            re.MULTILINE,
         ),
     ),
     (
         VENDORED,
-        re.compile(
+        compile_pattern(
             rb"(?:^|/)(?:vendor|vendors|vendored|_vendor|third[_-]?party|node_modules|bower_components|external"
             rb"|externals|extern|Pods|Godeps|site-packages|dist-packages)/",
-            re.MULTILINE,
         ),
     ),
     (
         DOCS,
-        re.compile(
+        compile_pattern(
             rb"(?:^|/)(?:docs?|documentation|Documentation|examples?|samples?|man)/|\.(?:md|rst|adoc|txt)$"
             rb"|(?:^|/)(?:README|CHANGELOG|CHANGES|CONTRIBUTING|LICENSE|NEWS|HISTORY|AUTHORS)[^/\n]*$",
-            re.MULTILINE,
         ),
     ),
 )
@@ -76,6 +73,7 @@ class RootFacts:
     masks: dict[tuple[str, str, str], Bool]  # by path pattern; dead slots may be in them
     words: dict[bytes, tuple[I64, F32]]  # term -> (slots, share of the path)
     _names: tuple[bytes, I64] | None = None
+    _names_at: I64 | None = None
 
     def slots_at(self, positions: I64) -> I64:
         """Return the slots whose paths stand at these positions of `joined`."""
@@ -125,16 +123,23 @@ class RootFacts:
         if len(term) < 2:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         places = find_all(self.lowered, term)
-        share = np.fromiter(
-            (_share(self.joined, at, at + len(term)) for at in places.tolist()), np.float32, len(places)
-        )
         slots = self.slots_at(places)
+        share = _share(self.joined, places, places + len(term), self._name_starts()[slots])
         keep = share > 0
         slots, share = slots[keep], share[keep]
         order = np.lexsort((-share, slots))
         slots, share = slots[order], share[order]
         first = np.flatnonzero(np.diff(slots, prepend=-1))
         return slots[first], share[first]
+
+    def _name_starts(self) -> I64:
+        """Return where the file name of each path starts in `joined`."""
+        if self._names_at is None:
+            slashes = np.flatnonzero(np.frombuffer(self.joined, np.uint8) == _SLASH)
+            last = np.searchsorted(slashes, self.offsets[1:], side="left") - 1
+            after = slashes[np.maximum(last, 0)] + 1 if len(slashes) else np.zeros(len(last), np.int64)
+            self._names_at = np.where((last >= 0) & (after > self.offsets[:-1]), after, self.offsets[:-1])
+        return self._names_at
 
 
 def make_facts(snapshot: Snapshot, root_id: int, before: RootFacts | None = None) -> RootFacts:
@@ -215,21 +220,20 @@ def _path_flags(paths: Paths, joined: bytes, offsets: I64, before: RootFacts | N
     return flags
 
 
-def _share(joined: bytes, start: int, end: int) -> float:
-    first, last = joined[start - 1], joined[end]
-    whole_start = not _is_letter(first) or (_is_lower(first) and not _is_lower(joined[start]))
-    whole_end = not _is_letter(last) or not _is_lower(last)
-    in_name = joined.find(b"/", end, joined.find(b"\n", end)) < 0
-    if whole_start and whole_end:
-        return 1.0 if in_name else 0.5
-    if end - start < 4:
-        return 0.0
-    return 0.5 if in_name else 0.25
+def _share(joined: bytes, start: I64, end: I64, name_start: I64) -> F32:
+    """Return what each occurrence of a term counts: see RootFacts.path_matches."""
+    around = np.frombuffer(joined, np.uint8)
+    before, first, after = around[start - 1], around[start], around[end]
+    whole_start = ~_LETTER[before] | (_LOWER[before] & ~_LOWER[first])
+    whole_end = ~_LETTER[after] | ~_LOWER[after]
+    in_name = np.where(start >= name_start, np.float32(1), np.float32(0.5))
+    inside = np.where(end - start < 4, np.float32(0), np.float32(0.5))
+    share: F32 = in_name * np.where(whole_start & whole_end, np.float32(1), inside)
+    return share
 
 
-def _is_letter(byte: int) -> bool:
-    return 65 <= byte <= 90 or 97 <= byte <= 122 or byte >= 0x80
-
-
-def _is_lower(byte: int) -> bool:
-    return 97 <= byte <= 122 or byte >= 0x80
+_SLASH = 47
+_LOWER = np.zeros(256, np.bool_)
+_LOWER[[*range(97, 123), *range(128, 256)]] = True
+_LETTER = _LOWER.copy()
+_LETTER[65:91] = True

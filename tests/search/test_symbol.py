@@ -47,7 +47,9 @@ FILES = {
         "    class Inner:\n        def area(self):\n            return helper()\n\n\n"
         "class Square:\n    def area(self):\n        return self.side ** 2\n"
     ),
-    "pkg/helpers.py": "def helper():\n    return helper2() + helper()\n\n\ndef helper2():\n    return HELPER()\n",
+    "pkg/helpers.py": (
+        "def helper():\n    return helper2() + helper()\n\n\ndef helper2():\n    return HELPER()\n"
+    ),
 }
 FOREVER = Budget(1e9)
 
