@@ -7,6 +7,7 @@ kernel looks for the best, so a narrow filter loses nothing.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +26,9 @@ from search.lexical import best_chunks, query_terms
 from search.places import chunks_at
 from search.query import Meaning, Similar
 from search.semantic import embed_query
+
+# A model may be shared by the engines of several threads and keeps the words it has met: one text at a time.
+_EMBEDDING = threading.Lock()
 
 
 class Meanings:
@@ -54,7 +58,8 @@ class Meanings:
 
     def _embed_text(self, text: str) -> F32:
         assert self.embedder is not None
-        vector = embed_query(self.embedder, text)
+        with _EMBEDDING:
+            vector = embed_query(self.embedder, text)
         vector.setflags(write=False)
         return vector
 
