@@ -18,6 +18,7 @@ import contextlib
 import logging
 import os
 import selectors
+import signal
 import socket
 import sys
 import time
@@ -91,7 +92,7 @@ class Server:
         limits: Limits | None = None,
         *,
         slow: Callable[[wire.Request], bool] = lambda _request: False,
-        on_activity: Callable[[], None] = lambda: None,
+        on_activity: Callable[[], object] = lambda: None,
     ) -> None:
         self.limits = limits or Limits()
         self.n_requests = 0
@@ -140,6 +141,15 @@ class Server:
         self._stopping = True
         self.wake()
 
+    def stop_on_sigterm(self) -> None:
+        """Make SIGTERM stop this server; from the main thread, which is to `run` it.
+
+        The handler alone is not enough: Python runs it when the main thread next executes Python, and a
+        signal that another thread takes, or that comes just before the selector waits, ends no wait.
+        """
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+
     def wake(self) -> None:
         """Make the loop look at what other threads have left for it."""
         with contextlib.suppress(OSError):  # full: it will wake anyway; closed: it has ended
@@ -174,6 +184,8 @@ class Server:
     def _after_turn(self) -> None:
         while self._changed:
             self._review(self._changed.popleft())
+        if self._live:
+            self._on_activity()  # a request that takes long is use, too
         now = time.monotonic()
         for context in list(self._live):
             if now > context.deadline + DEADLINE_GRACE_S:
@@ -412,8 +424,6 @@ def _hello() -> bytes:
 
 def main() -> None:
     """Run one query process on the socket that the supervisor hands down."""
-    import signal
-
     from config import cores
     from config import settings as configuration
     from daemon.child import Supervised
@@ -439,10 +449,8 @@ def main() -> None:
     server = Server(
         listener, dispatcher, Limits.of(settings), slow=dispatcher.is_slow, on_activity=supervised.active
     )
-    signal.signal(signal.SIGTERM, lambda *_: server.stop())
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # ^C in a terminal reaches the whole group; the supervisor decides
+    server.stop_on_sigterm()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C in a terminal is for the supervisor
     dispatcher.counters = lambda: {"clients": server.n_clients, "requests": server.n_requests}
     supervised.ready()
     server.run()

@@ -172,14 +172,19 @@ class Supervisor:
                 self._read_report(key.data)
         self._reap()
         self._tell_ready()
-        if self._plan.idle_exit_s and time.monotonic() - self._active_at > self._plan.idle_exit_s:
+        if self._is_idle():
             log.info("no request for %g s: ending", self._plan.idle_exit_s)
             self._stop_signals = 1
+
+    def _is_idle(self) -> bool:
+        """Whether nobody has used the daemon for `idle_exit_s` since it was ready."""
+        idle_s = self._plan.idle_exit_s
+        return bool(idle_s) and self._told_ready and time.monotonic() - self._active_at > idle_s
 
     def _timeout(self) -> float | None:
         now = time.monotonic()
         times = [child.start_at for child in self._children if child.process is None]
-        if self._plan.idle_exit_s:
+        if self._plan.idle_exit_s and self._told_ready:
             times.append(self._active_at + self._plan.idle_exit_s + 0.01)
         if self._serving_since and not self._told_ready:
             times.append(self._serving_since + WRITER_PATIENCE_S)
@@ -289,6 +294,7 @@ class Supervisor:
         late = now - self._serving_since >= WRITER_PATIENCE_S or self._writer.failures
         if self._writer.ready or late:
             self._told_ready = True
+            self._active_at = now  # however long the start took
             report(self._report_to, "ready")
 
     def _copy_log(self) -> None:

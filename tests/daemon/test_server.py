@@ -7,8 +7,11 @@ import logging
 import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +21,9 @@ from daemon import server as servers
 from daemon import wire
 from daemon.client import Connection, connect
 from daemon.server import Limits
-from tests.daemon.toy import Running, serving
+from tests.daemon.toy import Running, serving, short_directory
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -342,6 +347,39 @@ def test_stopping_finishes_what_runs_and_refuses_the_rest(running: Running) -> N
         running.toy.release.set()
         assert lines(sock, 1)[0]["result"] == {"released": True}
         assert sock.recv(1) == b""
+
+
+def test_a_request_that_takes_long_counts_as_use_all_the_time() -> None:
+    again = threading.Semaphore(0)
+    with serving(on_activity=again.release) as running, running.raw() as sock:
+        sock.sendall(ask(1, "search", query="block", path="/"))
+        for _ in range(5):
+            assert again.acquire(timeout=20)
+
+
+def test_a_sigterm_that_another_thread_takes_ends_an_idle_server() -> None:
+    """The main thread waits in the selector, and the signal does not interrupt it."""
+    code = """
+import signal, socket, sys, threading
+from daemon.server import Server
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+listener.bind(sys.argv[1])
+listener.listen()
+server = Server(listener, lambda request, context: {})
+server.stop_on_sigterm()
+def take_signal():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.connect(sys.argv[1])
+        sock.sendall(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\\n')
+        sock.recv(100)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        sock.recv(1)
+threading.Thread(target=take_signal, daemon=True).start()
+server.run()
+"""
+    with short_directory() as directory:
+        command = [sys.executable, "-c", code, str(directory / "q.sock")]
+        assert subprocess.run(command, timeout=20, check=False, cwd=REPO).returncode == 0
 
 
 def test_stopping_does_not_wait_for_ever() -> None:

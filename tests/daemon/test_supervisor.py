@@ -19,22 +19,24 @@ from typing import Any
 import pytest
 
 from config.errors import AlreadyRunning, DaemonUnavailable, SocketPathTooLong
-from daemon import client
+from daemon import client, supervisor
+from daemon.child import ACTIVE
 from daemon.logfile import LogFile, LogFileHandler
 from tests.daemon.toy import short_directory
 
 REPO = Path(__file__).resolve().parents[2]
 PATIENCE_S = 20.0
 
+# Waits for the signal while it is blocked: between a handler and pause() it could be missed.
 WRITER = """
 import signal, sys
 from daemon.child import Supervised
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 supervised = Supervised()
 print("the writer speaks", flush=True)
-signal.signal(signal.SIGTERM, lambda *_: (print("the writer ends", flush=True), sys.exit(0)))
 supervised.ready()
-while True:
-    signal.pause()
+signal.sigwait([signal.SIGTERM])
+print("the writer ends", flush=True)
 """
 
 QUERY = """
@@ -45,7 +47,7 @@ from daemon.server import Limits, Server
 supervised = Supervised()
 listener = socket.socket(fileno=int(os.environ["EINSTEIN_LISTEN_FD"]))
 server = Server(listener, lambda request, _: request.params, Limits(), on_activity=supervised.active)
-signal.signal(signal.SIGTERM, lambda *_: server.stop())
+server.stop_on_sigterm()
 supervised.ready()
 server.run()
 print("the query process ends", flush=True)
@@ -276,11 +278,11 @@ def test_no_second_writer_runs_beside_one_that_lost_its_supervisor(start: Callab
     slow = """
 import os, signal, sys
 from daemon.child import Supervised
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 supervised = Supervised()
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(open(os.environ["GATE"]).read()))
 supervised.ready()
-while True:
-    signal.pause()
+signal.sigwait([signal.SIGTERM])
+open(os.environ["GATE"]).read()
 """
     with short_directory() as other:
         gate = other / "gate"
@@ -303,15 +305,55 @@ while True:
 
 
 def test_it_ends_when_nobody_asks(start: Callable[..., Daemon]) -> None:
-    daemon = start(idle_exit_s=0.3)
+    """The start itself takes longer than the idle time, and does not count."""
+    daemon = start(idle_exit_s=0.001)
     assert daemon.said() == "ready"
-    assert daemon.ping()
     assert daemon.process.wait(PATIENCE_S) == 0
-    assert "no request for 0.3 s" in daemon.log()
+    assert "no request for 0.001 s" in daemon.log()
+
+
+def test_idle_time_counts_from_the_last_use(at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: no process is started, the report comes through the real pipe."""
+    clock = [1000.0]
+    monkeypatch.setattr("daemon.supervisor.time.monotonic", lambda: clock[0])
+    made = supervisor.Supervisor(
+        supervisor.Plan(
+            writer=(),
+            query=(),
+            n_query=1,
+            socket_path=str(at / "run" / "q.sock"),
+            lock_path=at / "daemon.lock",
+            pid_path=at / "daemon.pid",
+            log_path=at / "log" / "searchd.log",
+            log_bytes_max=1000,
+            backoff_s=1.0,
+            idle_exit_s=60.0,
+        )
+    )
+    (query,) = made._queries
+    query.report_fd, write_end = os.pipe()
+    try:
+        clock[0] += 500.0
+        assert not made._is_idle()  # not ready yet
+        query.ready = made._writer.ready = True
+        made._tell_ready()
+        clock[0] += 59.0
+        assert not made._is_idle()
+        os.write(write_end, ACTIVE)
+        made._read_report(query)
+        clock[0] += 59.0
+        assert not made._is_idle()
+        clock[0] += 2.0
+        assert made._is_idle()
+    finally:
+        made._end()
+        for fd in (query.report_fd, write_end, made._lock_fd):
+            os.close(fd)
+        made._log.close()
 
 
 def test_a_process_that_does_not_end_is_killed(start: Callable[..., Daemon]) -> None:
-    stubborn = QUERY.replace("lambda *_: server.stop()", "signal.SIG_IGN")
+    stubborn = QUERY.replace("server.stop_on_sigterm()", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     daemon = start(query=stubborn, n_query=1)
     assert daemon.said() == "ready"
     daemon.process.send_signal(signal.SIGTERM)

@@ -103,7 +103,9 @@ def short_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def serving(limits: Limits | None = None) -> Iterator[Running]:
+def serving(
+    limits: Limits | None = None, on_activity: Callable[[], object] = lambda: None
+) -> Iterator[Running]:
     """Serve a Toy until the block ends."""
     with short_directory() as directory:
         path = str(directory / "q.sock")
@@ -111,7 +113,7 @@ def serving(limits: Limits | None = None) -> Iterator[Running]:
         listener.bind(path)
         listener.listen(128)
         toy = Toy()
-        server = Server(listener, toy, limits, slow=toy.is_slow)
+        server = Server(listener, toy, limits, slow=toy.is_slow, on_activity=on_activity)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
