@@ -99,7 +99,7 @@ class Home:
 
     def search(self, query: str, path: Path | str, **params: Any) -> dict[str, Any]:
         """The answer to a query; `limit` is large unless it is given."""
-        return self.ask("search", {"query": query, "path": str(path), "limit": 1000, **params})
+        return self.ask("search", {"query": query, "path": str(path), "limit": 10_000, **params})
 
     def found(self, query: str, path: Path | str, **params: Any) -> list[str]:
         """The distinct paths of the hits, best first."""
