@@ -23,6 +23,8 @@ from indexer.records import F32, I64, Bool
 from indexer.store.board import RootState
 from indexer.store.pool import Pool
 from indexer.store.snapshot import Reader, Snapshot
+from indexer.words import terms as word_terms
+from indexer.words import words
 from search.answer import Answer, Explain, Hit, SearchRequest
 from search.budget import Budget, Flag
 from search.changed import ChangedFiles
@@ -35,7 +37,7 @@ from search.kernels.contract import Kernel
 from search.live import Disk
 from search.meaning import Meanings, RankedTerms
 from search.plan import Plan, case_of, make
-from search.query import Field, Not, parse, terms
+from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.retrieve import DOCS_MAX, Lists, retrieve
 
@@ -226,26 +228,24 @@ def _listed(slots: Bool, plan: Plan, facts: RootFacts) -> tuple[I64, F32]:
 
 def _asked(plan: Plan, request: SearchRequest) -> Asked:
     """Return which demotions the query lifts by naming what is demoted."""
-    said = {word.lower() for word in plan.words}
-    for term in plan.query.children if hasattr(plan.query, "children") else (plan.query,):
-        if isinstance(term, Field) and term.name in ("path", "file", "lang"):
-            said.update(_pieces(term.value))
-        elif isinstance(term, Not):
-            continue
-    said.update(_pieces(request.path_prefix))
-    for glob in request.globs:
-        if not glob.startswith("!"):
-            said.update(_pieces(glob))
-    said.update(request.languages)
+    top = plan.query.children if isinstance(plan.query, And) else (plan.query,)
+    texts = [term.value for term in top if isinstance(term, Field) and term.name in ("path", "file", "lang")]
+    texts += [*plan.words, *request.languages, request.path_prefix]
+    texts += [glob for glob in request.globs if not glob.startswith("!")]
+    said = {
+        part for text in texts for word in words(text.encode("utf-8", "replace")) for part in word_terms(word)
+    }
     return Asked(
-        tests=bool(said & {"test", "tests", "testing", "spec", "unittest", "fixture", "mock", "conftest"}),
-        generated=bool(said & {"generated", "min", "pb2", "pb", "lock"}),
-        vendored=bool(said & {"vendor", "vendored", "third", "node", "external", "extern"}),
-        docs=bool(
-            said & {"doc", "docs", "documentation", "readme", "example", "examples", "markdown", "rst"}
-        ),
+        tests=bool(said & _TESTS),
+        generated=bool(said & _GENERATED),
+        vendored=bool(said & _VENDORED),
+        docs=bool(said & _DOCS),
     )
 
 
-def _pieces(text: str) -> list[str]:
-    return "".join(c if c.isalnum() else " " for c in text.lower()).split()
+_TESTS = frozenset(
+    b"test tests testing tested spec specs unittest fixture fixtures mock mocks conftest".split()
+)
+_GENERATED = frozenset(b"generated min pb2 pb lock".split())
+_VENDORED = frozenset(b"vendor vendored third external extern node".split())
+_DOCS = frozenset(b"doc docs documentation readme changelog example examples sample markdown rst".split())

@@ -174,6 +174,44 @@ def _inside(segment: Segment, defs: I64, kinds: frozenset[str]) -> Bool:
     return inside
 
 
+@dataclass(frozen=True, slots=True)
+class TextFound:
+    """What a text search found."""
+
+    places: Places
+    candidates: int  # documents that were read
+    reason: str  # "" or why it stopped early: "time", "documents"
+
+
+def search_texts(
+    matcher: Matcher,
+    mask: Bool,
+    search: Search,
+    docs_max: int | None,
+    per_doc: int,
+    query: TrigramQuery | None = None,
+) -> TextFound:
+    """Search the documents of a mask; with a limit, those that ranking does not demote come first."""
+    budget = search.budget.part(search.text_budget_ms)
+    parts = [mask]
+    if docs_max is not None:
+        liked = search.facts.doc_mask(search.facts.flags == 0) & mask
+        parts = [liked, mask & ~liked]
+    places: list[Places] = []
+    candidates, reason = 0, ""
+    for part in parts:
+        if reason or not part.any():
+            continue
+        left = None if docs_max is None else docs_max - sum(len(np.unique(p.doc)) for p in places)
+        found = search_docs(
+            search.snapshot, matcher, part, budget, docs_max=left, per_doc=per_doc, query=query
+        )
+        places.append(places_of(found))
+        candidates += found.candidates
+        reason = found.reason
+    return TextFound(join_places(places), candidates, reason)
+
+
 def places_of(found: TextMatches) -> Places:
     """Return the matches of a text search; the more of them a document has, the higher they score."""
     counts = np.diff(found.offsets)
@@ -226,28 +264,21 @@ def _text(
     matcher = matcher_of(node.text, node.regex, search.case)
     mask = search.facts.doc_mask(slots)
     qualified = bool(node.places or node.kinds)
-    found = search_docs(
-        search.snapshot,
-        matcher,
-        mask,
-        search.budget.part(search.text_budget_ms),
-        docs_max=docs_max,
-        per_doc=QUALIFIED_PER_DOC if qualified else search.per_doc if positive else 1,
-        query=stronger if positive else None,
-    )
-    places = places_of(found)
+    per_doc = QUALIFIED_PER_DOC if qualified else search.per_doc if positive else 1
+    found = search_texts(matcher, mask, search, docs_max, per_doc, stronger if positive else None)
+    places = found.places
     if node.places:
         places = _in_places(search.snapshot, places, node.places)
     if node.kinds:
         places = restrict_to_kinds(search.snapshot, places, node.kinds)
     docs = places.doc
     note = ""
-    if not found.complete:
+    if found.reason:
         note = f"stopped: {found.reason}"
         if found.reason == "time":
             search.stop(f"budget: {node} read {found.candidates} files in {search.text_budget_ms:.0f} ms")
         else:
-            search.stop(f"budget: stopped after {len(found)} files with {node}")
+            search.stop(f"budget: stopped after {docs_max} files with {node}")
         if not positive:  # what was not read may match: nothing of it may be admitted
             docs = np.flatnonzero(_candidates(search.snapshot, matcher, mask))
     out = _with_docs(docs, slots, search)

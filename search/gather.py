@@ -17,11 +17,20 @@ from indexer.store.snapshot import Snapshot
 from search import facts as flags
 from search.facts import RootFacts
 from search.lexical import cover, query_terms
-from search.places import NONE, Places, by_segment, chunk_places, chunks_at, definitions_at
+from search.places import (
+    NONE,
+    Places,
+    by_segment,
+    chunk_places,
+    chunks_at,
+    definitions_at,
+    definitions_of_chunks,
+)
 from search.rank import Asked, Features
 from search.symbol import EXACT, FOLDED, PREFIX
 
 RECENT_NS = 86_400 * 10**9
+PATH_NAMED = 0.7  # score of a path from which on the file was named, not only hinted at
 NAMES_MAX = 1_000  # candidates whose definition's name is compared with the query's words
 _OFFSET_BITS = 32
 _MISSING = np.float32(-np.inf)
@@ -126,6 +135,8 @@ def features(
 def at_definitions(snapshot: Snapshot, candidates: Candidates) -> Candidates:
     """Move every candidate to the definition that it names or stands in; drop the others, and doubles."""
     around = definitions_at(snapshot, candidates.doc, candidates.start)
+    chunks = np.flatnonzero(candidates.is_chunk)
+    around[chunks] = definitions_of_chunks(snapshot, candidates.chunk[chunks])
     definition = np.where(candidates.definition >= 0, candidates.definition, around)
     kept = candidates.where(np.flatnonzero((definition >= 0) & ~candidates.is_file))
     definition = definition[(definition >= 0) & ~candidates.is_file]
@@ -335,6 +346,9 @@ def _names(snapshot: Snapshot, table: Candidates, definition: I64, words: tuple[
     if symbol is not None:
         # A container that does not fit has halved the score; the name alone must not make up for it.
         match = np.where(np.isfinite(symbol), np.clip(symbol, 0, 1), match)
+    path = table.found.get("path")
+    if path is not None:  # a file is the definition of its name
+        match = np.where(table.is_file & (path >= PATH_NAMED), np.where(path >= 0.9, 1, path), match)
     return match.astype(np.float32), kind
 
 

@@ -152,6 +152,17 @@ def chunk_places(snapshot: Snapshot, chunks: I64) -> tuple[I64, I64, I64]:
     return doc, start, end
 
 
+def definitions_of_chunks(snapshot: Snapshot, chunks: I64) -> I64:
+    """Return the definition that each chunk shows (segment-wide number), -1 for none."""
+    out = np.full(len(chunks), NONE, np.int64)
+    owner = np.searchsorted(snapshot.chunk_base, chunks, side="right") - 1
+    for number in np.unique(owner).tolist():
+        positions = np.flatnonzero(owner == number)
+        local = chunks[positions] - int(snapshot.chunk_base[number])
+        out[positions] = snapshot.segments[number].chunk_def[local]
+    return out
+
+
 def segment_masks(snapshot: Snapshot, doc_mask: Bool) -> Iterator[tuple[Segment, int, Bool]]:
     """Yield (segment, its first document, its part of `doc_mask`) where that part has a document."""
     for number, segment in enumerate(snapshot.segments):

@@ -102,7 +102,17 @@ def fuse(features: Features, weights: Rank, per_file: int = PER_FILE) -> Ranking
 
 def retriever_weight(name: str, weights: Rank) -> float:
     """Return the weight of a retriever's list; retrievers without a setting of their own count 1."""
-    return float(getattr(weights, f"{name}_weight", 1.0))
+    match name:
+        case "symbol":
+            return weights.symbol_weight
+        case "text":
+            return weights.text_weight
+        case "lexical":
+            return weights.lexical_weight
+        case "semantic":
+            return weights.semantic_weight
+        case _:
+            return 1.0
 
 
 def contribution(found: F32, k: float) -> F32:

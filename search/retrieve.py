@@ -8,14 +8,13 @@ import numpy as np
 
 from config.settings import Rank
 from indexer.records import F32, I64, Bool
-from search.evaluate import Search, chunks_of_kinds, matcher_of, places_of, restrict_to_kinds
+from search.evaluate import Search, chunks_of_kinds, matcher_of, restrict_to_kinds, search_texts
 from search.gather import ChunkList, path_scores
 from search.lexical import best_chunks, query_terms
 from search.places import Places, join_places, no_places
 from search.plan import Plan, Ranked, Source
 from search.query import Meaning
 from search.symbol import find_definitions, name_query
-from search.text import search_docs
 
 DOCS_MAX = (
     200  # files with a text that are ranked, at least; four for every hit asked for, where that is more
@@ -99,6 +98,8 @@ class _Run:
         search = self.search
         parts: list[Places] = []
         for word in words:
+            if "/" in word:  # a path; its parts are no names
+                continue
             query = name_query(word, fold=search.case != "yes")
             found = find_definitions(search.snapshot, query, self.mask, search.budget, search.facts)
             parts.append(found.where(slice(max(TERM_SYMBOLS_MAX, 4 * self.limit))))
@@ -111,20 +112,15 @@ class _Run:
         parts: list[Places] = []
         for i, word in enumerate(words):
             last = i == len(words) - 1
-            found = search_docs(
-                search.snapshot,
-                matcher_of(word, False, search.case),
-                mask,
-                search.budget.part(search.text_budget_ms),
-                docs_max=max(DOCS_MAX, 4 * self.limit) if last else None,
-                per_doc=search.per_doc,
-            )
-            if not found.complete:
-                stopped = "time" if found.reason == "time" else f"{len(found)} files"
+            docs_max = max(DOCS_MAX, 4 * self.limit) if last else None
+            matcher = matcher_of(word, False, search.case)
+            found = search_texts(matcher, mask, search, docs_max, search.per_doc)
+            if found.reason:
+                stopped = "some time" if found.reason == "time" else f"{docs_max} files"
                 search.stop(f'budget: text "{word}" stopped after {stopped}; more may contain it')
             mask = np.zeros(search.facts.n_docs, np.bool_)
-            mask[found.docs] = True
-            parts.append(places_of(found))
+            mask[found.places.doc] = True
+            parts.append(found.places)
         everywhere = [part.where(mask[part.doc]) for part in parts] if len(parts) > 1 else parts
         return self._add_places("text", join_places(everywhere) if mask.any() else no_places())
 

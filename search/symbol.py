@@ -21,7 +21,7 @@ from indexer.records import F32, I64, KIND_ID, U8, Bool
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 from search.budget import Budget
-from search.facts import RootFacts
+from search.facts import RootFacts, find_all
 from search.places import Places, join_places, make_places, no_places, parents, segment_masks, spread
 from search.text import Matcher, compile_pattern, matching_lines
 
@@ -85,10 +85,11 @@ def find_definitions(
     whole     True: every match, for use as a filter; False: the costly ways only while there are few
     """
     found = no_places()
+    in_path = _docs_below(facts, query) if query.containers and facts is not None else None
     for deep in (True,) if whole or query.form != "any" else (False, True):
         found = join_places(
             [
-                _in_segment(segment, base, mask, query, deep)
+                _in_segment(segment, base, mask, query, deep, in_path)
                 for segment, base, mask in segment_masks(snapshot, doc_mask)
                 if not budget.over()
             ]
@@ -155,7 +156,9 @@ def _either(hump: str) -> str:
     return f"[{first.lower()}{first.upper()}]{hump[1:]}" if first.isalpha() else hump
 
 
-def _in_segment(segment: Segment, base: int, mask: Bool, query: NameQuery, deep: bool) -> Places:
+def _in_segment(
+    segment: Segment, base: int, mask: Bool, query: NameQuery, deep: bool, in_path: Bool | None
+) -> Places:
     if not segment.n_defs:
         return no_places()
     names, score = _names(segment, query, deep)
@@ -167,7 +170,30 @@ def _in_segment(segment: Segment, base: int, mask: Bool, query: NameQuery, deep:
     keep = mask[docs]
     if query.kinds:
         keep &= np.isin(segment.def_kind[defs], _kind_ids(query.kinds))
+    if query.containers:
+        inside = _below(segment, defs, query)
+        keep &= inside if in_path is None else inside | in_path[base + docs]
     return _places(segment, base, defs[keep], docs[keep], score[owner[keep]])
+
+
+def _below(segment: Segment, defs: I64, query: NameQuery) -> Bool:
+    """Return which definitions stand, however deep, in one that is named like the innermost container."""
+    container = NameQuery(query.containers[-1], form="exact", fold=query.fold)
+    named = np.array(_whole_names(segment, container), np.int64)
+    inside = np.zeros(len(defs), np.bool_)
+    around = segment.def_parent[defs].astype(np.int64)
+    while len(named) and (some := around >= 0).any():
+        inside |= some & np.isin(segment.def_name[np.maximum(around, 0)], named)
+        around = np.where(some, segment.def_parent[np.maximum(around, 0)], -1)
+    return inside
+
+
+def _docs_below(facts: RootFacts, query: NameQuery) -> Bool:
+    """Return the documents whose path has the innermost container in it; more than are meant."""
+    found = find_all(facts.lowered, _encoded(query.containers[-1]).lower())
+    slots = np.zeros(len(facts.alive), np.bool_)
+    slots[facts.slots_at(found)] = True
+    return facts.doc_mask(slots)
 
 
 def _places(segment: Segment, base: int, defs: I64, docs: I64, score: F32) -> Places:
