@@ -18,6 +18,8 @@ from indexer.records import I64, Bool
 from indexer.store.catalog import FileChanged
 from indexer.store.segments import SegmentSet
 
+TURNED_MAX = 2000  # documents; above it the mask of rows is made anew
+
 Paths = npt.NDArray[np.object_]
 
 
@@ -93,6 +95,8 @@ class RootView:
         self.n = len(self._blob)
         self.paths: Paths = table.paths[: self.n]
         self.file_doc: I64 = segments.docs_of_blobs(self._blob) if file_doc is None else file_doc
+        self._rows: tuple[Bool, Bool] | None = None  # living documents, their pool rows
+        self._before: tuple[Bool, Bool] | None = None  # the same of an earlier generation
 
     @property
     def n_files(self) -> int:
@@ -156,10 +160,30 @@ class RootView:
 
     def live_rows(self, n_rows: int) -> Bool:
         """Return which of the first n_rows pool rows this root has; bool [n_rows]. Do not change it."""
-        cached: Bool | None = self.__dict__.get("_live_rows")
-        if cached is None or len(cached) != n_rows:
-            cached = self.__dict__["_live_rows"] = self._segments.row_mask(self._live_docs, n_rows)
-        return cached
+        cached = self._rows
+        if cached is None or len(cached[1]) != n_rows:
+            mask = self._rows_from(n_rows) if self._before is not None else None
+            if mask is None:
+                mask = self._segments.row_mask(self._live_docs, n_rows)
+            cached = self._rows = (self._live_docs, mask)
+            self._before = None
+        return cached[1]
+
+    def _rows_from(self, n_rows: int) -> Bool | None:
+        """Return the mask from an earlier generation's, if few documents came to life or died since."""
+        assert self._before is not None
+        docs_before, rows_before = self._before
+        docs = self._live_docs
+        turned = np.flatnonzero(docs[: len(docs_before)] != docs_before)
+        new = np.flatnonzero(docs[len(docs_before) :]) + len(docs_before)
+        if len(turned) + len(new) > TURNED_MAX:
+            return None
+        mask = np.zeros(n_rows, np.bool_)
+        mask[: len(rows_before)] = rows_before[:n_rows]
+        self._segments.set_rows(mask, turned[docs_before[turned]], False)
+        self._segments.set_rows(mask, turned[docs[turned]], True)
+        self._segments.set_rows(mask, new, True)
+        return mask
 
     def counts(self) -> RootCounts:
         """Return the figures of this root."""
@@ -185,11 +209,19 @@ class RootView:
 
     def moved(self, segments: SegmentSet) -> RootView:
         """Return the same paths over other segments."""
-        extends = segments.segments[: len(self._segments.segments)] == self._segments.segments
-        docs = self.file_doc if extends else None
-        return RootView(
-            self.id, self.path, self._table, (self._blob, self.size, self.mtime_ns), segments, docs
-        )
+        if segments is self._segments:
+            return self
+        shared = segments.shared_with(self._segments)
+        docs = self.file_doc
+        gone = np.flatnonzero(docs >= segments.seg_base[shared])
+        if len(gone):
+            docs = docs.copy()
+            docs[gone] = segments.docs_of_blobs(self._blob[gone])
+        columns = (self._blob, self.size, self.mtime_ns)
+        view = RootView(self.id, self.path, self._table, columns, segments, docs)
+        if shared == len(self._segments.segments):
+            view._before = self._rows or self._before
+        return view
 
     def changed(self, changes: dict[bytes, FileChanged | None], segments: SegmentSet) -> RootView:
         """Return the view after some paths changed (None: removed)."""
@@ -206,7 +238,9 @@ class RootView:
             _set(base.mtime_ns, n, slots, np.array([row.mtime_ns for row in rows], np.int64)),
         )
         file_doc = _set(base.file_doc, n, slots, segments.docs_of_blobs(blobs))
-        return RootView(self.id, self.path, self._table, columns, segments, file_doc)
+        view = RootView(self.id, self.path, self._table, columns, segments, file_doc)
+        view._before = base._rows or base._before
+        return view
 
     def compacted(self) -> RootView:
         """Return the view without dead slots if they are many, else itself."""

@@ -14,20 +14,32 @@ from indexer.records import I64, U16, U32, Bool
 from indexer.store.format import NO_ROW
 from indexer.store.segment import Segment
 
+_FEW = 1024  # blobs that are looked up one segment after the other
+
 
 class SegmentSet:
     """Segments and the global numbers of what they hold."""
 
     def __init__(self, segments: tuple[Segment, ...], before: SegmentSet | None = None) -> None:
-        """Number the segments; `before` lends what it computed if these segments extend it."""
+        """Number the segments; `before` lends what it computed of the leading segments that are the same."""
         self.segments = segments
         self.seg_base = _bases([segment.n_docs for segment in segments])
         self.chunk_base = _bases([segment.n_chunks for segment in segments])
         self.n_docs = int(self.seg_base[-1])
         self.n_chunks = int(self.chunk_base[-1])
-        self._rows_before: tuple[int, I64] = (0, np.empty(0, np.int64))
-        if before is not None and segments[: len(before.segments)] == before.segments:
-            self._rows_before = before.rows_known()
+        self._rows_before = (0, np.empty(0, np.int64))  # segments covered, table of their rows
+        if before is not None:
+            covered, table = before._rows_known()
+            self._rows_before = (min(covered, self.shared_with(before)), table)
+
+    def shared_with(self, other: SegmentSet) -> int:
+        """Return how many leading segments are the same; what is in them has the same numbers."""
+        n = 0
+        for mine, theirs in zip(self.segments, other.segments, strict=False):
+            if mine is not theirs:
+                break
+            n += 1
+        return n
 
     @cached_property
     def _blobs(self) -> tuple[I64, I64]:
@@ -38,7 +50,7 @@ class SegmentSet:
 
     def docs_of_blobs(self, blobs: I64) -> I64:
         """Return the global document of each blob, -1 for one that no segment holds."""
-        if len(blobs) < 256 and "_blobs" not in self.__dict__:
+        if len(blobs) <= _FEW and "_blobs" not in self.__dict__:
             return self._docs_of_few(blobs)
         known, docs = self._blobs
         if not len(known):
@@ -62,16 +74,18 @@ class SegmentSet:
     def row_chunk(self) -> I64:
         """Return the global chunk of each pool row up to the highest in use, -1 for the others."""
         first, known = self._rows_before
-        rows = [segment.chunk_row[segment.chunk_row != NO_ROW] for segment in self.segments[first:]]
+        used = [np.flatnonzero(segment.chunk_row != NO_ROW) for segment in self.segments[first:]]
+        rows = [segment.chunk_row[each] for segment, each in zip(self.segments[first:], used, strict=True)]
         size = max([len(known), *(int(each.max()) + 1 for each in rows if len(each))])
         table = np.full(size, -1, np.int64)
         table[: len(known)] = known
-        for segment, base in zip(self.segments[first:], self.chunk_base[first:-1].tolist(), strict=True):
-            used = np.flatnonzero(segment.chunk_row != NO_ROW)
-            table[segment.chunk_row[used]] = used + base
+        if len(known) and int(known.max()) >= self.chunk_base[first]:
+            table[table >= self.chunk_base[first]] = -1  # of segments that are gone
+        for chunks, own, base in zip(used, rows, self.chunk_base[first:-1].tolist(), strict=True):
+            table[own] = chunks + base
         return table
 
-    def rows_known(self) -> tuple[int, I64]:
+    def _rows_known(self) -> tuple[int, I64]:
         """Return the best table of rows there is, and how many segments it covers."""
         known = self.__dict__.get("row_chunk")
         return self._rows_before if known is None else (len(self.segments), known)
@@ -109,6 +123,14 @@ class SegmentSet:
                 rows = rows[np.repeat(marked, np.diff(segment.doc_chunk))]
             mask[rows[rows < n_rows]] = True
         return mask
+
+    def set_rows(self, mask: Bool, docs: I64, value: bool) -> None:
+        """Mark or unmark in a mask of pool rows those of a few documents."""
+        owner = np.searchsorted(self.seg_base, docs, "right") - 1
+        for at, doc in zip(owner.tolist(), docs.tolist(), strict=True):
+            segment, ordinal = self.segments[at], doc - int(self.seg_base[at])
+            rows = segment.chunk_row[int(segment.doc_chunk[ordinal]) : int(segment.doc_chunk[ordinal + 1])]
+            mask[rows[rows < len(mask)]] = value
 
 
 def _bases(counts: list[int]) -> I64:
