@@ -24,6 +24,7 @@ from daemon.child import children_path
 from daemon.client import ONCE
 from daemon.codec import builtins
 from daemon.connection import Context
+from daemon.contents import root_contents
 from daemon.engines import Engines
 from daemon.link import call_writer
 from search.answer import Answer, SearchRequest
@@ -209,6 +210,10 @@ class Dispatcher:
             status = self._status_without_writer()
         if self._board.paused:
             warnings.append(f"indexing is paused: {self._board.paused}")
+        snapshot = self._reader.snapshot()
+        for root in status["roots"]:
+            if root["id"] in snapshot.roots:
+                root |= root_contents(snapshot, root["id"])
         status["processes"] = self._processes() + status.get("processes", [])
         return {**status, **self._facts, "kernel": self._engines.kernel_report(), "warnings": warnings}
 

@@ -57,8 +57,12 @@ class FakeReader:
     roots: dict[int, str]
 
     def snapshot(self) -> Any:
-        views = {i: SimpleNamespace(id=i, path=path, n_files=3) for i, path in self.roots.items()}
-        return SimpleNamespace(roots=views, generation=7)
+        empty = np.zeros(0, np.bool_)
+        views = {
+            i: SimpleNamespace(id=i, path=path, n_files=3, live_docs=lambda: empty)
+            for i, path in self.roots.items()
+        }
+        return SimpleNamespace(roots=views, generation=7, segments=(), seg_base=np.zeros(1, np.int64))
 
 
 class FakeWriter:
