@@ -35,6 +35,11 @@ class Budget:
         """Milliseconds until the deadline, not below 0."""
         return max(0.0, (self._end - self._clock()) * 1000)
 
+    def late_ms(self) -> float:
+        """Milliseconds since the deadline, 0 before it. Raises Cancelled."""
+        self.check()
+        return max(0.0, (self._clock() - self._end) * 1000)
+
     def spent_ms(self) -> float:
         """Milliseconds since the start."""
         return (self._clock() - self.start) * 1000

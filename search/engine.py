@@ -41,6 +41,7 @@ from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.retrieve import DOCS_MAX, Lists, retrieve
 
+GRACE_MS = 50.0  # past the deadline, for showing what was found within it
 FILES_MAX = 2_000  # files of a query that only filters, listed at most
 
 
@@ -143,7 +144,7 @@ class Engine:
         hits: list[Hit] = []
         for hit in islice(maker.hits(ranking), request.limit):
             hits.append(hit)
-            if len(hits) < request.limit and search.budget.over():
+            if len(hits) < request.limit and search.budget.late_ms() > GRACE_MS:
                 search.stop("budget: the deadline passed while hits were checked on disk")
                 break
         search.step("hits", start, len(table), len(hits))

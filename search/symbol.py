@@ -33,6 +33,7 @@ EXACT, FOLDED, PREFIX, HUMPS, FOLDED_PREFIX, PART = (
     0.5,
     0.4,
 )  # score of each way to find a name
+SMALL_BYTES = 2 << 20  # of all names: one pass over so few costs less than the binary searches
 NAMES_MAX = 4_000  # names of one segment that one query follows
 PLACES_MAX = 2_000  # places that one query returns, best first
 ENOUGH = 50  # places after which a ranked query looks no further
@@ -86,7 +87,8 @@ def find_definitions(
     """
     found = no_places()
     in_path = _docs_below(facts, query) if query.containers and facts is not None else None
-    for deep in (True,) if whole or query.form != "any" else (False, True):
+    small = sum(len(segment.names) for segment in snapshot.segments) < SMALL_BYTES
+    for deep in (True,) if whole or small or query.form != "any" else (False, True):
         found = join_places(
             [
                 _in_segment(segment, base, mask, query, deep, in_path)

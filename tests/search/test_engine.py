@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from config.errors import Cancelled, DeadlineExceeded, NoSuchRoot, NotYet, QuerySyntaxError, UsageError
 from indexer.store.board import RootState
 from search.answer import SearchRequest
+from search.budget import Budget
 from search.query import And, Field, Not, Or, Phrase, Query, Regex, Word
 from tests.search.corpus import Corpus
 
@@ -590,13 +591,43 @@ def test_a_query_out_of_time_is_an_error_if_nothing_was_found(corpus: Corpus) ->
         corpus.search("retry_request", deadline_ms=0)
 
 
-def test_a_query_out_of_time_answers_with_what_it_has(own: Corpus) -> None:
+def test_the_number_of_files_that_a_text_is_ranked_in_has_a_bound(own: Corpus) -> None:
     answer = own.search('"retry"', limit=2)
     assert answer.incomplete == ""
     own.save({f"more/f{i}.py": f"retry {i}\n" for i in range(300)})
     answer = own.search('"retry"', limit=2)
     assert len(answer.hits) == 2
     assert answer.incomplete.startswith("budget: stopped after 200 files")
+
+
+def test_a_query_out_of_time_answers_with_what_it_has(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Slow(Budget):
+        """Every look at the clock takes a second."""
+
+        def __init__(self, ms: float, _cancel: object = None, _clock: object = None) -> None:
+            super().__init__(ms, None, self.tick)
+
+        @staticmethod
+        def tick() -> float:
+            clock[0] += 1.0
+            return clock[0]
+
+    monkeypatch.setattr("search.engine.Budget", Slow)
+    monkeypatch.setattr("search.engine.GRACE_MS", 1e9)
+    kinds = set()
+    for seconds in (1, 5, 10, 20, 40, 80, 1000, 100_000):
+        try:
+            answer = corpus.search("retry_request", deadline_ms=seconds * 1000)
+        except DeadlineExceeded:
+            kinds.add("nothing")
+            continue
+        assert answer.hits
+        kinds.add("part" if answer.incomplete.startswith("budget: ") else "all")
+    assert kinds == {"nothing", "part", "all"}
 
 
 @pytest.mark.parametrize(
