@@ -169,8 +169,8 @@ class Service:
     def _advance(self, root: WatchedRoot) -> None:
         """Take what the root's watcher and scans have found."""
         try:
-            hinted = root.take(self.lookup)
-            root.start_scan(self.lookup)
+            hinted = root.take(self.lookup, self.pipeline.under_way(root.root_id))
+            root.start_scan(self.lookup, self.pipeline.under_way(root.root_id))
             changes = root.ended_scan()
         except OSError as error:
             self.trouble = error
@@ -318,7 +318,7 @@ class Service:
     def barrier(self, root_id: int, need_scan: bool) -> Future[None]:
         """A future that is done when everything saved before now is committed."""
         root = self.roots[root_id]
-        hinted = root.take(self.lookup)
+        hinted = root.take(self.lookup, self.pipeline.under_way(root_id))
         if hinted:
             self.pipeline.hint(root_id, hinted)
         if need_scan:

@@ -10,7 +10,7 @@ All methods are called by the service's thread, except `sync_watcher`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from config.settings import Settings
 from indexer.ignore import IgnoreRules
 from indexer.records import FileChange
-from indexer.scan import look, scan
+from indexer.scan import confirmed, look, scan
 from indexer.store.lookup import Lookup
 from indexer.watcher import Watcher
 
@@ -89,8 +89,8 @@ class WatchedRoot:
 
     @property
     def current_scan(self) -> int:
-        """The number of the scan that is due or under way."""
-        return self._scan_number if self._running is not None else self._scan_number + 1
+        """The number of the last scan that is due or under way."""
+        return self._scan_number + 1 if self._due and not self.gone else self._scan_number
 
     @property
     def healthy(self) -> bool:
@@ -106,7 +106,7 @@ class WatchedRoot:
         """What the watcher says of itself."""
         return self._watcher.health()
 
-    def take(self, lookup: Lookup) -> list[FileChange]:
+    def take(self, lookup: Lookup, under_way: Collection[bytes]) -> list[FileChange]:
         """The changes that the watcher's hints lead to, since the last call."""
         hints = self._watcher.take()
         if hints.root_gone:
@@ -117,7 +117,7 @@ class WatchedRoot:
         if not hints.paths and not hints.trees:
             return []
         known, skipped = lookup.files(self.root_id), lookup.skipped(self.root_id)
-        return look(self.rules, hints.paths, hints.trees, known, skipped)
+        return look(self.rules, hints.paths, hints.trees, known, skipped, under_way)
 
     def sync_watcher(self) -> bool:
         """Whether the watcher has seen everything saved before this call. Any thread; waits."""
@@ -129,7 +129,7 @@ class WatchedRoot:
         self._everything = self._everything or everything
         return self._scan_number + 1
 
-    def start_scan(self, lookup: Lookup) -> None:
+    def start_scan(self, lookup: Lookup, under_way: Collection[bytes]) -> None:
         """Start a scan if one is due and none is running."""
         if not self._due or self._running is not None or self.gone:
             return
@@ -138,7 +138,8 @@ class WatchedRoot:
         self._scan_number += 1
         self._scan_started = time.monotonic()
         self.last_scan = {"reason": reason}
-        self._running = self._scanner.submit(_scan, self.rules, lookup, self.root_id, everything)
+        coming = frozenset(under_way)
+        self._running = self._scanner.submit(_scan, self.rules, lookup, self.root_id, everything, coming)
         self._running.add_done_callback(lambda _: self._wake())
 
     def ended_scan(self) -> list[FileChange] | None:
@@ -147,7 +148,7 @@ class WatchedRoot:
             return None
         future, self._running = self._running, None
         self.scans_ended = self._scan_number
-        changes = future.result()
+        changes = confirmed(self.rules, future.result())
         self.last_scan_ns = time.time_ns()
         self.last_scan |= {
             "ended": time.time(),
@@ -157,11 +158,13 @@ class WatchedRoot:
         return changes
 
 
-def _scan(rules: IgnoreRules, lookup: Lookup, root_id: int, everything: bool) -> list[FileChange]:
+def _scan(
+    rules: IgnoreRules, lookup: Lookup, root_id: int, everything: bool, under_way: frozenset[bytes]
+) -> list[FileChange]:
     """Run in the scan thread."""
     files, skipped = lookup.all_files(root_id), lookup.all_skipped(root_id)
     if not everything:
-        return scan(rules, files, skipped)
+        return scan(rules, files, skipped, under_way)
     found = scan(rules, {}, {})
-    gone = (files.keys() | skipped.keys()) - {change.path for change in found}
+    gone = (files.keys() | skipped.keys() | under_way) - {change.path for change in found}
     return found + [FileChange(path, None) for path in sorted(gone)]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -80,7 +80,7 @@ class _RootWork:
         self.root_id = root_id
         self.path = path
         self.outstanding: dict[bytes, int] = {}  # path -> ticket number; queued, in a worker or in a batch
-        self.again: set[bytes] = set()  # changed once more while under way
+        self.again: dict[bytes, tuple[int, FileChange]] = {}  # ticket of the first, the last change meanwhile
         self.urgent_queue: deque[bytes] = deque()
         self.bulk_queue: deque[FileChange] = deque()
         self.urgent = _Lane()
@@ -147,16 +147,26 @@ class Pipeline:
 
     def _take_on(self, work: _RootWork, changes: list[FileChange]) -> list[FileChange]:
         """Enter the changes whose paths are not under way; the others are looked at again afterwards."""
-        fresh = [change for change in changes if change.path not in work.outstanding]
-        work.again.update(change.path for change in changes if change.path in work.outstanding)
         ticket = self._next_ticket()
-        work.outstanding.update((change.path, ticket) for change in fresh)
+        fresh: list[FileChange] = []
+        for change in changes:
+            if change.path in work.outstanding:
+                first = work.again.get(change.path, (ticket, change))[0]
+                work.again[change.path] = (first, change)
+            else:
+                work.outstanding[change.path] = ticket
+                fresh.append(change)
         return fresh
 
     def pending(self, root_id: int) -> int:
         """Paths known to be out of date in the index."""
         work = self._roots.get(root_id)
         return len(work.outstanding) if work else 0
+
+    def under_way(self, root_id: int) -> Collection[bytes]:
+        """Those paths: the catalog may not know them yet, and will."""
+        work = self._roots.get(root_id)
+        return work.outstanding.keys() if work else ()
 
     def progress(self, root_id: int) -> Progress:
         """How far the last scan's changes are."""
@@ -292,10 +302,14 @@ class Pipeline:
     ) -> None:
         for outcome in outcomes:
             path = outcome.path
-            if path in work.again or path in again:
-                work.again.discard(path)
-                work.outstanding[path] = self._next_ticket()
-                work.urgent_queue.append(path)
+            if path in work.again:
+                work.outstanding[path], change = work.again.pop(path)
+                if change.stat is None:
+                    work.urgent.add([change], self._clock())
+                else:
+                    work.urgent_queue.append(path)
+            elif path in again:
+                work.urgent_queue.append(path)  # and its ticket stays: nothing of it was committed
             else:
                 work.outstanding.pop(path, None)
         if not urgent:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import stat as stat_module
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from indexer.ignore import IgnoreRules
@@ -40,14 +40,28 @@ V = TypeVar("V")
 S = TypeVar("S", bound=KnownFile | None)  # of a skipped file; None: look again
 
 
-def scan(rules: IgnoreRules, table: Mapping[bytes, F], skipped: Mapping[bytes, S]) -> list[FileChange]:
+def scan(
+    rules: IgnoreRules,
+    table: Mapping[bytes, F],
+    skipped: Mapping[bytes, S],
+    under_way: Collection[bytes] = (),
+) -> list[FileChange]:
     """Return every difference between the whole root and the index, ordered by path.
+
+    under_way  paths on their way into the index: as good as in it if they are gone, or ignored since
 
     Reads all ignore files anew. Raises OSError if the root cannot be listed: then nothing is known, and in
     particular nothing is gone.
     """
     now_ns = time.time_ns()  # before the walk: what is written during it is racy
-    return compare(rules.walk(), table, skipped, now_ns)
+    return compare(rules.walk(), table, skipped, now_ns, under_way)
+
+
+def confirmed(rules: IgnoreRules, changes: Iterable[FileChange]) -> list[FileChange]:
+    """Return a scan's changes, where what was gone as it passed by and is back is to be read again."""
+    return [
+        change if change.stat else FileChange(change.path, _back(rules, change.path)) for change in changes
+    ]
 
 
 def look(
@@ -56,11 +70,13 @@ def look(
     trees: Iterable[bytes],
     table: Mapping[bytes, F],
     skipped: Mapping[bytes, S],
+    under_way: Collection[bytes] = (),
 ) -> list[FileChange]:
     """Return the changes at hinted paths, ordered by path.
 
-    hints  files (or whatever stands there now) to look at; always listed if they are to be indexed
-    trees  directories that came, went or moved: everything below is compared
+    hints      files (or whatever stands there now) to look at; always listed if they are to be indexed
+    trees      directories that came, went or moved: everything below is compared
+    under_way  as for `scan`
 
     Costs 10 us a hint; one pass over the table if there are trees.
     """
@@ -72,13 +88,14 @@ def look(
             roots.add(path)
         elif stat is not None:
             changes[path] = FileChange(path, stat)
-        elif path in table or path in skipped:
+        elif path in table or path in skipped or path in under_way:
             changes[path] = FileChange(path, None)
     if roots:
         now_ns = time.time_ns()
         for tree in outermost(roots):
             inside = _walk_tree(rules, tree)
-            for change in compare(inside, below(table, tree), below(skipped, tree), now_ns):
+            coming = below(dict.fromkeys(under_way), tree)
+            for change in compare(inside, below(table, tree), below(skipped, tree), now_ns, coming):
                 changes.setdefault(change.path, change)
     return [changes[path] for path in sorted(changes)]
 
@@ -91,6 +108,7 @@ def compare(
     table: Mapping[bytes, F],
     skipped: Mapping[bytes, S],
     now_ns: int,
+    under_way: Collection[bytes] = (),
 ) -> list[FileChange]:
     """Return the files found that differ from the table, and the known ones that were not found."""
     changes: list[FileChange] = []
@@ -110,7 +128,7 @@ def compare(
             or racy_after < known.mtime_ns < racy_before
         ):
             changes.append(FileChange(path, Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)))
-    gone = (table.keys() - seen) | (skipped.keys() - seen)
+    gone = (table.keys() - seen) | (skipped.keys() - seen) | (set(under_way) - seen)
     changes.extend(FileChange(path, None) for path in gone)
     changes.sort(key=_path_of)
     return changes
@@ -153,6 +171,13 @@ def _stat_of(rules: IgnoreRules, path: bytes) -> Stat | None:
     if not stat_module.S_ISREG(stat.st_mode) or rules.is_ignored(path, False) is not None:
         return None
     return Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def _back(rules: IgnoreRules, path: bytes) -> Stat | None:
+    stat = _stat_of(rules, path)
+    above = rules.root + b"/" + path.rpartition(b"/")[0]
+    is_there = stat is not None and stat != _IS_DIRECTORY
+    return stat if is_there and os.path.realpath(above) == above.rstrip(b"/") else None  # no pathlib: bytes
 
 
 def _walk_tree(rules: IgnoreRules, tree: bytes) -> Iterable[tuple[bytes, os.stat_result]]:

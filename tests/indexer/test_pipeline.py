@@ -226,3 +226,39 @@ def test_the_last_outcome_of_a_path_wins(tmp_path: Path) -> None:
     assert batch.removes == [b"b.py"]
     assert [each.path for each in batch.skips] == [b"c.bin"]
     assert not list(tmp_path.iterdir())
+
+
+def test_whoever_waits_for_the_second_save_waits_for_its_commit() -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    bench.pipeline.hint(ROOT, changed(b"a.py"))  # saved again while the first is being committed
+    ticket = bench.pipeline.ticket()
+    bench.pipeline.hint(ROOT, changed(b"a.py"))  # and again, after somebody began to wait
+    bench.commit()
+    assert not bench.pipeline.finished(ROOT, ticket)
+    bench.pipeline.step(0)
+    bench.commit()
+    assert bench.pipeline.finished(ROOT, ticket)
+
+
+def test_content_that_died_meanwhile_keeps_whoever_waits() -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    ticket = bench.pipeline.ticket()
+    bench.pipeline.step(0)
+    bench.commit(again=frozenset([b"a.py"]))
+    assert not bench.pipeline.finished(ROOT, ticket)
+
+
+def test_a_file_that_goes_or_is_ignored_while_under_way_is_removed_afterwards() -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    assert set(bench.pipeline.under_way(ROOT)) == {b"a.py"}
+    bench.pipeline.step(0)
+    bench.pipeline.scanned(ROOT, [FileChange(b"a.py", None)])  # ignored: it still stands there
+    bench.commit()
+    bench.pipeline.step(0)
+    assert bench.batches[1].removes == [b"a.py"] and not bench.batches[1].upserts
+    bench.commit()
+    assert bench.pipeline.pending(ROOT) == 0

@@ -13,7 +13,7 @@ import pytest
 from config.settings import load
 from indexer.ignore import IgnoreRules
 from indexer.records import FileChange, Stat
-from indexer.scan import RACY_NS, below, compare, look, outermost, scan
+from indexer.scan import RACY_NS, below, compare, confirmed, look, outermost, scan
 
 SETTINGS = load(environ={})
 OLD = time.time_ns() - 3_600_000_000_000
@@ -180,3 +180,28 @@ def test_compare_equals_a_slow_twin() -> None:
             elif before != stat or stat.mtime_ns > now_ns - RACY_NS:
                 expected.append(FileChange(name, stat))
         assert compare(found, known, skipped, now_ns) == expected
+
+
+def test_what_is_under_way_is_known_already(root: Path) -> None:
+    rules = IgnoreRules(root, SETTINGS)
+    known = {path: Stat(1, OLD, 0) for path in (b"a.c",)}
+    under_way = {b"d/b.c", b"d/gone.c", b"gone.c"}
+    (root / "d/e/c.c").unlink()
+    (root / "a.c").unlink()
+    assert listed(scan(rules, known, {}, under_way)) == ["-a.c", "+d/b.c", "-d/gone.c", "-gone.c"]
+    assert listed(look(rules, [b"gone.c", b"never.c"], [b"d"], known, {}, under_way)) == [
+        "+d/b.c",
+        "-d/gone.c",
+        "-gone.c",
+    ]
+
+
+def test_what_is_back_when_a_scan_ends_is_not_gone(root: Path) -> None:
+    rules = IgnoreRules(root, SETTINGS)
+    put(root, "linked/a.c")
+    changes = [FileChange(path, None) for path in (b"a.c", b"d", b"d/b.c", b"linked/a.c", b"n.c")]
+    (root / "linked").rename(root.parent / "outside")
+    (root / "linked").symlink_to(root.parent / "outside")
+    assert listed(confirmed(rules, changes)) == ["+a.c", "-d", "+d/b.c", "-linked/a.c", "-n.c"]
+    found = [FileChange(b"new.c", Stat(1, 2, 3))]
+    assert confirmed(rules, found) == found
