@@ -372,6 +372,7 @@ def take_signal():
         sock.connect(sys.argv[1])
         sock.sendall(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\\n')
         sock.recv(100)
+        threading.Event().wait(0.3)  # main is in the selector by then; if not, this is only lenient
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
         sock.recv(1)
 threading.Thread(target=take_signal, daemon=True).start()
