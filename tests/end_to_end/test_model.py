@@ -22,6 +22,17 @@ from config.errors import DaemonUnavailable
 from tests.end_to_end import oracle
 from tests.end_to_end.home import Home, git, home_at, until
 from tests.end_to_end.oracle import Expression
+from tests.end_to_end.texts import (
+    DIRECTORIES,
+    ODD,
+    PATTERNS,
+    PIECES,
+    WORDS,
+    directories,
+    places,
+    text_for,
+    words,
+)
 
 EXAMPLES = int(os.environ.get("EINSTEIN_TEST_EXAMPLES", "0"))
 SETTINGS = {
@@ -32,60 +43,6 @@ SETTINGS = {
     "DAEMON_RESTART_BACKOFF_MS": "1",
 }
 KILLS_MAX = 2  # of one example: each costs a second
-
-# ---- what is written --------------------------------------------------------------------------------
-
-WORDS = ["alpha", "beta", "gamma", "Alpha", "alphaBeta", "delta_1"]
-PIECES = {
-    ".py": [
-        "def {0}({1}):\n    return {1}\n",
-        "class {0}:\n    def {1}(self):\n        return {0}\n",
-        "# {0} {1}\n",
-        "{0}({1})\n",
-    ],
-    ".c": ["int {0}(int {1})\n{{\n\treturn {1};\n}}\n", "/* {0} {1} */\n"],
-    ".js": ["function {0}({1}) {{\n  return {1}();\n}}\n", "// größe {0} {1}\n"],
-    ".rs": ["fn {0}() {{\n    {1}();\n}}\n", "// {0}\n\n"],
-    ".go": ["func {0}() {{\n\t{1}()\n}}\n", "// {0} {1}\n"],
-    ".txt": ["{0} {1}\n", "größe {0}\r\n", "\n"],
-}
-ODD = [
-    b"",
-    b"alpha",
-    b"\n\n",
-    b"alpha\0beta\n",
-    "\ufeffalpha größe beta\n".encode("utf-16-le"),
-    "alpha größe beta\n".encode("latin-1"),
-    b"alpha " * 1000,
-    b"alpha\rbeta\r\ngamma",
-]
-DIRECTORIES = ["", "src/", "src/deep/", "lib/", "mit leer/"]
-PATTERNS = [
-    "*.txt",
-    "*.py",
-    "src/",
-    "deep/",
-    "/a.py",
-    "a.*",
-    "!*.txt",
-    "!a.py",
-    "src/deep",
-    "/lib/",
-    "!/lib/",
-    "# alpha",
-]
-
-words = st.sampled_from(WORDS)
-directories = st.sampled_from(DIRECTORIES)
-names = st.sampled_from([f"{stem}{suffix}" for stem in ("a", "b", "größe") for suffix in PIECES])
-places = st.builds("".join, st.tuples(directories, names))
-
-
-def text_for(path: str, data: st.DataObject, size: int) -> str:
-    """Whole definitions, calls and comments in the language of the name."""
-    pieces = st.tuples(st.sampled_from(PIECES[Path(path).suffix]), words, words)
-    return "".join(piece.format(a, b) for piece, a, b in data.draw(st.lists(pieces, max_size=size)))
-
 
 # ---- what is asked ----------------------------------------------------------------------------------
 
@@ -163,7 +120,8 @@ class Machine(RuleBasedStateMachine):
                 self.daemon.start()
             return self.daemon.ask(method, params)
 
-        return retried(answer)
+        result: dict[str, Any] = retried(answer)
+        return result
 
     def root(self, data: st.DataObject) -> Path:
         return data.draw(st.sampled_from(self.roots), label="root")
@@ -182,7 +140,7 @@ class Machine(RuleBasedStateMachine):
     def write(self, data: st.DataObject, files: list[str], atomic: bool) -> None:
         root = self.root(data)
         for place in files:
-            text = text_for(place, data, 4).encode()
+            text = data.draw(text_for(place, 4)).encode()
             target = root / place
             if target.is_dir() or not made(target.parent):
                 continue
@@ -206,14 +164,14 @@ class Machine(RuleBasedStateMachine):
             return
         glue = b"" if path.read_bytes()[-1:] in (b"", b"\n") else b"\n"
         with path.open("ab") as stream:
-            stream.write(glue + text_for(path.name, data, 2).encode())
+            stream.write(glue + data.draw(text_for(path.name, 2)).encode())
 
     @rule(data=st.data(), times=st.integers(2, 5))
     def save_again_and_again(self, data: st.DataObject, times: int) -> None:
         target = self.root(data) / "a.py"
         for _ in range(times):
             if data.draw(st.booleans()):
-                target.write_text(text_for("a.py", data, 2))
+                target.write_text(data.draw(text_for("a.py", 2)))
             else:
                 target.unlink(missing_ok=True)
 
