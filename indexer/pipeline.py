@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from config.settings import Settings
 from indexer.jobs import Job, JobResult, Outcome
-from indexer.records import Batch, FileChange, Skipped, Upsert
+from indexer.records import Batch, FileChange, Skipped, Stat, Upsert
 from indexer.workers import WorkerPool
 
 JOB_FILES_MAX = 64
@@ -81,7 +81,8 @@ class _RootWork:
         self.path = path
         self.outstanding: dict[bytes, int] = {}  # path -> ticket number; queued, in a worker or in a batch
         self.again: dict[bytes, tuple[int, FileChange]] = {}  # ticket of the first, the last change meanwhile
-        self.urgent_queue: deque[bytes] = deque()
+        self.taken: dict[bytes, Stat | None] = {}  # of those, what has left the queue: its stat when it did
+        self.urgent_queue: deque[FileChange] = deque()
         self.bulk_queue: deque[FileChange] = deque()
         self.urgent = _Lane()
         self.bulk = _Lane()
@@ -126,17 +127,20 @@ class Pipeline:
     def hint(self, root_id: int, changes: list[FileChange]) -> None:
         """Take what somebody probably saved just now; many at once (a checkout) are work like a scan's."""
         if len(changes) > URGENT_MAX:
-            self.scanned(root_id, changes)
+            self._take_bulk(root_id, changes, saved=True)
             return
         work = self._roots[root_id]
-        fresh = self._take_on(work, changes)
+        fresh = self._take_on(work, changes, saved=True)
         work.urgent.add([change for change in fresh if change.stat is None], self._clock())
-        work.urgent_queue.extend(change.path for change in fresh if change.stat is not None)
+        work.urgent_queue.extend(change for change in fresh if change.stat is not None)
 
     def scanned(self, root_id: int, changes: list[FileChange]) -> None:
-        """Take what a scan found changed."""
+        """Take what a scan found changed: everything that is not committed yet is among it."""
+        self._take_bulk(root_id, changes, saved=False)
+
+    def _take_bulk(self, root_id: int, changes: list[FileChange], saved: bool) -> None:
         work = self._roots[root_id]
-        fresh = self._take_on(work, changes)
+        fresh = self._take_on(work, changes, saved)
         work.bulk.add([change for change in fresh if change.stat is None], self._clock())
         work.bulk_queue.extend(change for change in fresh if change.stat is not None)
         if not fresh:
@@ -145,17 +149,26 @@ class Pipeline:
             work.progress = Progress(started=self._clock())
         work.progress.files_total += len(fresh)
 
-    def _take_on(self, work: _RootWork, changes: list[FileChange]) -> list[FileChange]:
-        """Enter the changes whose paths are not under way; the others are looked at again afterwards."""
+    def _take_on(self, work: _RootWork, changes: list[FileChange], saved: bool) -> list[FileChange]:
+        """Enter the changes whose paths are not under way; the others may be looked at again afterwards.
+
+        saved  each was just saved. A scan also lists what is under way unchanged, which needs no second look.
+        """
         ticket = self._next_ticket()
         fresh: list[FileChange] = []
         for change in changes:
-            if change.path in work.outstanding:
-                first = work.again.get(change.path, (ticket, change))[0]
-                work.again[change.path] = (first, change)
-            else:
-                work.outstanding[change.path] = ticket
+            path = change.path
+            if path not in work.outstanding:
+                work.outstanding[path] = ticket
                 fresh.append(change)
+                if change.stat is None:
+                    work.taken[path] = None
+            elif path in work.again:
+                work.again[path] = (work.again[path][0], change)
+            elif change.stat is None or (
+                path in work.taken and (saved or work.taken[path] != change.stat)
+            ):  # what still waits in the queue will be read as it is then
+                work.again[path] = (ticket, change)
         return fresh
 
     def pending(self, root_id: int) -> int:
@@ -210,8 +223,8 @@ class Pipeline:
         for work in self._roots.values():
             while work.urgent_queue:
                 count = min(URGENT_JOB_FILES_MAX, len(work.urgent_queue))
-                paths = [work.urgent_queue.popleft() for _ in range(count)]
-                self._workers.submit(self._job(work, paths, urgent=True))
+                changes = [work.urgent_queue.popleft() for _ in range(count)]
+                self._workers.submit(self._job(work, changes, urgent=True))
         for work in self._roots.values():
             while work.bulk_queue and self._workers.room and self._may_grow():
                 self._workers.submit(self._job(work, self._next_bulk(work), urgent=False))
@@ -221,18 +234,20 @@ class Pipeline:
         return sum(work.bulk.size for work in self._roots.values()) < 2 * self._settings.index.batch_bytes
 
     @staticmethod
-    def _next_bulk(work: _RootWork) -> list[bytes]:
-        paths: list[bytes] = []
+    def _next_bulk(work: _RootWork) -> list[FileChange]:
+        changes: list[FileChange] = []
         size = 0
-        while work.bulk_queue and len(paths) < JOB_FILES_MAX and size < JOB_BYTES_MAX:
+        while work.bulk_queue and len(changes) < JOB_FILES_MAX and size < JOB_BYTES_MAX:
             change = work.bulk_queue.popleft()
-            paths.append(change.path)
+            changes.append(change)
             size += change.stat.size if change.stat else 0
-        return paths
+        return changes
 
-    def _job(self, work: _RootWork, paths: list[bytes], urgent: bool) -> Job:
+    def _job(self, work: _RootWork, changes: list[FileChange], urgent: bool) -> Job:
         self._job_id += 1
-        return Job(self._job_id, work.root_id, work.path, tuple(paths), urgent=urgent)
+        work.taken.update((change.path, change.stat) for change in changes)
+        paths = tuple(change.path for change in changes)
+        return Job(self._job_id, work.root_id, work.path, paths, urgent=urgent)
 
     def _collect(self, result: JobResult) -> None:
         for casualty in result.casualties:
@@ -307,11 +322,12 @@ class Pipeline:
                 if change.stat is None:
                     work.urgent.add([change], self._clock())
                 else:
-                    work.urgent_queue.append(path)
-            elif path in again:
-                work.urgent_queue.append(path)  # and its ticket stays: nothing of it was committed
+                    work.urgent_queue.append(change)
+            elif path in again:  # its ticket stays: nothing of it was committed
+                work.urgent_queue.append(FileChange(path, work.taken[path]))
             else:
                 work.outstanding.pop(path, None)
+                work.taken.pop(path, None)
         if not urgent:
             progress = work.progress
             progress.files_done += len(outcomes)
