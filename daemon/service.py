@@ -9,7 +9,7 @@ What it publishes for the query processes: generations (in the catalog) and the 
 pending, per root), so that a query never has to ask this process how fresh its answer is."""
 
 # Paths are bytes or plain strings here, as the index has them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH112
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from daemon.watched import Barrier, WatchedRoot
 from indexer.embed.static import StaticModel, load_static_model
 from indexer.pipeline import Commit, Pipeline
 from indexer.records import Batch
+from indexer.store import versions
 from indexer.store.board import Board
 from indexer.store.catalog import RootRecord
 from indexer.store.format import FORMAT_VERSION
@@ -84,6 +85,7 @@ class Service:
         self.roots: dict[int, WatchedRoot] = {}
         self.trouble: Exception | None = None  # what stops indexing
         self._stopping = False
+        self._has_others = bool(versions.others(store_dir))
 
     @property
     def generation(self) -> int:
@@ -117,6 +119,7 @@ class Service:
         """Serve until `stop`."""
         for root in self.commits.submit(self.writer.roots).result():
             self._watch(root)
+        self._adopt_roots()
         self._resize()
         try:
             while not self._stopping:
@@ -129,6 +132,7 @@ class Service:
         for root in self.roots.values():
             self._advance(root)
         self._publish()
+        self._release_barriers()
         try:
             published = self.pipeline.step(self._sleep_s(), self._wake_read)
         except EinsteinError as error:
@@ -141,7 +145,34 @@ class Service:
             self.merging.note_commit()
         self.merging.step()
         self._release_barriers()
+        self._retire_others()
         self._resize()
+
+    def _adopt_roots(self) -> None:
+        """Take over the roots of an index of another format version, if this one has none yet."""
+        if self.roots:
+            return
+        for path in filter(os.path.isdir, versions.roots_of_others(self.store_dir)):
+            try:
+                self.add_root(path)
+            except EinsteinError as error:
+                log.warning("%s is no longer indexed: %s", path, error)
+            else:
+                log.info("%s was in an index of another format version; it is indexed anew", path)
+
+    def _retire_others(self) -> None:
+        """Remove indexes of other format versions once this one is complete."""
+        if self._has_others and self.roots and all(root.complete for root in self.roots.values()):
+            self._has_others = False
+            self.commits.submit(self._remove_others)
+
+    def _remove_others(self) -> None:
+        """In the commit thread."""
+        try:
+            for name in versions.remove_others(self.store_dir):
+                log.info("removed %s: everything is indexed in %s", name, self.store_dir.name)
+        except OSError as error:
+            log.error("cannot remove the index of another version: %s", error)
 
     def _sleep_s(self) -> float:
         return 0.0 if not self._commands.empty() or self._stopping else TICK_S
@@ -235,7 +266,8 @@ class Service:
     def _release_barriers(self) -> None:
         for root in self.roots.values():
             for barrier in list(root.barriers):
-                if barrier.ticket and self.pipeline.finished(root.root_id, barrier.ticket):
+                # Of a directory that is not there, there is nothing to wait for.
+                if root.gone or (barrier.ticket and self.pipeline.finished(root.root_id, barrier.ticket)):
                     root.barriers.remove(barrier)
                     if barrier.done.set_running_or_notify_cancel():
                         barrier.done.set_result(None)
@@ -279,7 +311,7 @@ class Service:
         return self._pool.disk_bytes
 
     def store_stats(self) -> StoreStats:
-        """The store's figures."""
+        """The store's figures; waits for the commit under way, so not in the service thread."""
         return self.commits.submit(self.writer.stats).result()
 
     def add_root(self, path: str) -> int:
@@ -317,7 +349,7 @@ class Service:
 
     def barrier(self, root_id: int, need_scan: bool) -> Future[None]:
         """A future that is done when everything saved before now is committed."""
-        root = self.roots[root_id]
+        root = self.root(root_id)
         hinted = root.take(self.lookup, self.pipeline.under_way(root_id))
         if hinted:
             self.pipeline.hint(root_id, hinted)
@@ -329,6 +361,12 @@ class Service:
         barrier = Barrier(ticket, number, Future())
         root.barriers.append(barrier)
         return barrier.done
+
+    def root(self, root_id: int) -> WatchedRoot:
+        """The root with this id. Raises NoSuchRoot."""
+        if root_id not in self.roots:
+            raise NoSuchRoot(f"there is no root {root_id}; it may have been removed meanwhile")
+        return self.roots[root_id]
 
     def root_of(self, path: str) -> WatchedRoot | None:
         """The innermost root that contains the real path."""

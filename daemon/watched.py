@@ -63,7 +63,7 @@ class WatchedRoot:
         self.rules = IgnoreRules(path, settings)
         self._wake = wake
         self._scanner = scanner
-        self._watcher = Watcher(path, self.rules, settings, wake)
+        self._watcher = Watcher(path, self.rules, settings, wake, noticed=wake)
         self._due = ""
         self._everything = False
         self._scan_number = 0  # of the scan under way, or the last one

@@ -42,7 +42,14 @@ NOTHING = Hints()
 class Inbox:
     """Collects hints from any thread; one thread takes them."""
 
-    def __init__(self, settings: Watch, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Watch,
+        clock: Callable[[], float] = time.monotonic,
+        noticed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """noticed: called with the lock held when the first hint comes in; must only set an event."""
+        self._noticed = noticed
         self._debounce_s = settings.debounce_ms / 1000
         self._debounce_max_s = settings.debounce_max_ms / 1000
         self._paths_max = settings.pending_paths_max
@@ -147,6 +154,8 @@ class Inbox:
             self.events += 1
             self.last_event_ns = time.time_ns()
             self._last_at = now
+            if not self._pending():
+                self._noticed()
             empty = not (self._paths or self._trees)
             if empty:
                 self._first_at = now
@@ -162,6 +171,8 @@ class Inbox:
     def _lose(self, reason: str, gap_s: float) -> None:
         now = self._clock()
         due_at = max(now + self._debounce_s, self._rescanned_at + gap_s)
+        if not self._pending():
+            self._noticed()
         if not self._reasons:
             self._lost_at = now
             self._rescan_due_at = due_at

@@ -90,19 +90,21 @@ class Watcher:
         settings: Settings,
         wake: Callable[[], None],
         cookie_dir: Path | None = None,
+        noticed: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; nothing is watched yet.
 
         root        absolute real path of a directory; the same as `rules.root`
         wake        called from threads of the watcher when `take` has something; must only set an event
         cookie_dir  private directory for `sync`; by default in the cache directory
+        noticed     called like `wake`, but as soon as `pending` is no longer 0: the index is not fresh now
         """
         self.root = os.fsencode(root)
         self._rules = rules
         self._settings = settings
         self._wake = wake
         self._cookie_dir = cookie_dir
-        self._inbox = Inbox(settings.watch)
+        self._inbox = Inbox(settings.watch, noticed=noticed)
         self._pacer: Pacer | None = None
         self._lock = threading.RLock()  # guards the three below
         self._source: _Source | None = None

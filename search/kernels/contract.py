@@ -19,7 +19,9 @@ _HALF_BITS: Final = np.uint32(0x8FFFE000).astype(np.int32)
 class Kernel(Protocol):
     """One way to score a query against the pool."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What `status` shows."""
 
     def top_k(self, query: F32, vectors: F16, signs: U8, live: Bool, k: int) -> tuple[I64, F32]:
         """Return the k live pool rows most similar to the query.
