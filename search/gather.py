@@ -121,7 +121,7 @@ def features(
         kind=kind,
         whole_word=whole,
         exact_case=exact,
-        path_match=_path_match(facts, candidates.slot, [t.text for t in terms if t.weight == 1.0]),
+        path_words=_path_words(facts, candidates.slot, [t.text for t in terms if t.weight == 1.0]),
         coverage=covered,
         is_test=(flag & flags.TEST) != 0,
         is_generated=(flag & flags.GENERATED) != 0,
@@ -379,16 +379,15 @@ _IS_WORD = np.zeros(256, np.bool_)
 _IS_WORD[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = True
 
 
-def _path_match(facts: RootFacts, slots: I64, terms: list[bytes]) -> F32:
-    """Return the mean over the terms of the share of each in the path."""
+def _path_words(facts: RootFacts, slots: I64, terms: list[bytes]) -> F32:
+    """Return how many of the terms stand in the path of each slot; one of a directory counts half."""
     total = np.zeros(len(slots), np.float32)
-    listed = terms[:12]
-    for term in listed:
+    for term in terms[:12]:
         named, share = facts.path_matches(term)
         if len(named):
             at = np.minimum(np.searchsorted(named, slots), len(named) - 1)
             total += np.where(named[at] == slots, share[at], 0)
-    return (total / max(1, len(listed))).astype(np.float32)
+    return total
 
 
 def _last_part(word: str) -> str:

