@@ -276,40 +276,6 @@ def test_whoever_waits_for_the_second_save_waits_for_its_commit() -> None:
     assert bench.pipeline.finished(ROOT, ticket)
 
 
-def test_a_scan_during_a_build_does_not_make_anything_twice() -> None:
-    files = {b"f%03d.py" % number: f"def f{number}(): pass\n" for number in range(200)}
-    bench = Bench(files)
-    bench.pipeline.scanned(ROOT, changed(*files))
-    bench.pipeline.step(0)
-    bench.pipeline.scanned(ROOT, changed(*files))  # nothing is committed yet, so it lists the same again
-    while bench.pipeline.pending(ROOT):
-        bench.now += 30
-        bench.pipeline.step(0)
-        if not bench.futures[-1].done():
-            bench.commit()
-    assert sum(len(batch.upserts) for batch in bench.batches) == len(files)
-
-
-def test_a_scan_that_finds_another_stat_has_the_file_looked_at_again() -> None:
-    bench = Bench({b"a.py": "def a(): pass\n"})
-    bench.pipeline.scanned(ROOT, changed(b"a.py"))
-    bench.pipeline.step(0)
-    bench.pipeline.scanned(ROOT, [FileChange(b"a.py", Stat(11, 2, 1))])
-    bench.commit()
-    bench.pipeline.step(0)
-    assert bench.paths(1) == {b"a.py"}
-
-
-def test_a_file_that_is_ignored_while_it_waits_is_removed() -> None:
-    bench = Bench({b"a.py": "def a(): pass\n"})
-    bench.pipeline.scanned(ROOT, changed(b"a.py"))
-    bench.pipeline.scanned(ROOT, [FileChange(b"a.py", None)])
-    bench.pipeline.step(0)
-    bench.commit()
-    bench.pipeline.step(0)
-    assert bench.batches[1].removes == [b"a.py"]
-
-
 def test_content_that_died_meanwhile_keeps_whoever_waits() -> None:
     bench = Bench({b"a.py": "def a(): pass\n"})
     bench.pipeline.hint(ROOT, changed(b"a.py"))
