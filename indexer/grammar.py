@@ -14,7 +14,7 @@ What a query may capture (queries/<language>.scm):
     @local       where a parameter or local variable is declared: no definition, and reads and writes of that
                  name in the same function are no references. Without this rule two thirds of all references
                  of C code are `i`, `ret` and `dev`.
-    @undef       a range that another pattern captured as a definition and that is none
+    @undef       what starts here is no definition, whatever another pattern says (extern int x;)
     @clause      a definition that is one with its neighbour of the same name (equations of Haskell)
     @attach      comments, decorators, attributes: lines that belong to the definition below them
 
@@ -81,10 +81,16 @@ _QUERY_FILES: dict[str, tuple[str, ...]] = {
     "tsx": ("ecmascript", "typescript", "jsx"),
 }
 
+# How deep in the tree a match may begin: what is below is data, not structure, and is not even walked.
+_DEPTH_MAX = {"json": 4, "markdown": 8, "toml": 2, "yaml": 7}
+
 _READ_BYTES = 65_536  # handed to the parser at a time; 64 KiB is as fast as the whole file
 _WORD_BYTES = 256  # the same, when a predicate of a query asks for the text of a node: 4x faster queries
 _WINDOW_BYTES = 65_536  # of the file per query run: about 5 ms between two looks at the clock
-_MATCH_LIMIT = 8_192  # patterns in progress; ours need a handful, deep garbage would need gigabytes
+# Matches that wait to be completed, or for an earlier one to be: to keep them in order costs time in the
+# square of their number. Ours need a handful, unless a pattern captures a node long before it knows whether it
+# matches: capture the whole definition apart from what it depends on (see markdown.scm).
+_MATCH_LIMIT = 2_048
 
 
 class Cut(Exception):
@@ -111,7 +117,7 @@ class Capture:
 def captures(language: str, content: bytes, deadline: float) -> dict[str, Capture]:
     """Parse `content` and return what the query of its language captures.
 
-    What was not understood is captured as "error".
+    What was not understood, or was too tangled to match, is captured as "error".
 
     language  one of PARSED_LANGUAGES
     deadline  on time.monotonic()
@@ -122,6 +128,8 @@ def captures(language: str, content: bytes, deadline: float) -> dict[str, Captur
     tree = grammar.parse(_readable(language, content), deadline)
     root = tree.root_node
     cursor = QueryCursor(grammar.query, match_limit=_MATCH_LIMIT)
+    if language in _DEPTH_MAX:
+        cursor.set_max_start_depth(_DEPTH_MAX[language])
     found: dict[str, Capture] = {}
     for start in range(0, max(1, len(content)), _WINDOW_BYTES):
         if start and time.monotonic() > deadline:
@@ -134,6 +142,10 @@ def captures(language: str, content: bytes, deadline: float) -> dict[str, Captur
                 into = found[name] = Capture([], [])
             into.start.extend([node.start_byte for node in nodes])
             into.end.extend([node.end_byte for node in nodes])
+        if cursor.did_exceed_match_limit:  # patterns were dropped: definitions may be missing here
+            lost = found.setdefault("error", Capture([], []))
+            lost.start.append(start)
+            lost.end.append(min(start + _WINDOW_BYTES, len(content)))
     return found
 
 

@@ -100,7 +100,7 @@ def _places(capture: Capture | None) -> list[tuple[int, int]]:
 
 def _paired(found: Mapping[str, Capture]) -> list[_Row]:
     """Give each captured name its definition: the innermost one of its kind around it."""
-    dropped = set(_places(found.get("undef")))
+    dropped = {start for start, _ in _places(found.get("undef"))}
     bodies: list[tuple[int, int, str]] = []
     names: list[tuple[int, int, str]] = []
     for name, capture in found.items():
@@ -110,7 +110,7 @@ def _paired(found: Mapping[str, Capture]) -> list[_Row]:
         elif group == "name":
             names.extend(zip(capture.start, capture.end, repeat(kind)))
     if dropped:
-        bodies = [body for body in bodies if (body[0], -body[1]) not in dropped]
+        bodies = [body for body in bodies if body[0] not in dropped]
     bodies.sort()
     names.sort()
     rows: dict[int, _Row] = {}

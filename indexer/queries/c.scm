@@ -59,7 +59,7 @@
       declarator: (function_declarator
         declarator: (parenthesized_declarator (pointer_declarator declarator: (identifier) @name.variable))))
   ])
-(declaration (storage_class_specifier "extern")) @undef
+(declaration (storage_class_specifier "extern") @undef)
 
 (parameter_declaration declarator: (identifier) @local)
 (parameter_declaration declarator: (_ declarator: (identifier) @local))

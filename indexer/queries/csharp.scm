@@ -18,8 +18,9 @@
 (event_declaration name: (identifier) @name.property) @def.property
 (event_field_declaration (variable_declaration (variable_declarator name: (identifier) @name.property))) @def.property
 (field_declaration (variable_declaration (variable_declarator name: (identifier) @name.field))) @def.field
+(field_declaration) @def.constant
 (field_declaration (modifier "const")
-  (variable_declaration (variable_declarator name: (identifier) @name.constant))) @def.constant
+  (variable_declaration (variable_declarator name: (identifier) @name.constant)))
 (record_declaration (parameter_list (parameter name: (identifier) @name.property) @def.property))
 
 (parameter name: (identifier) @local)

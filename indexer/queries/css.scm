@@ -5,7 +5,8 @@
 (selectors (pseudo_class_selector . (class_name) @name.selector))
 (keyframes_statement (keyframes_name) @name.selector)
 (keyframes_statement) @def.selector
-((declaration (property_name) @name.variable) @def.variable (#match? @name.variable "^--"))
+(declaration) @def.variable
+((property_name) @name.variable (#match? @name.variable "^--"))
 
 (import_statement (string_value (string_content) @ref.import))
 ((plain_value) @ref.read (#match? @ref.read "^--"))

@@ -46,11 +46,10 @@
   (#any-of? @_import "import" "alias" "require" "use"))
 ((call target: (identifier) @_import (arguments . (dot right: (tuple (alias) @ref.import))))
   (#any-of? @_import "import" "alias" "require" "use"))
+; No names of the program, so no references to it.
 ((call target: (identifier) @local)
   (#match? @local "^(def[a-z]*|use|import|alias|require|quote|unquote|test|describe)$"))
-((call target: (identifier) @ref.call)
-  (#not-match? @ref.call "^(def[a-z]*|use|import|alias|require|quote|unquote|test|describe)$"))
-(call target: (dot right: (identifier) @ref.call))
+(call target: [(identifier) @ref.call (dot right: (identifier) @ref.call)])
 (alias) @ref.type
 (dot right: (identifier) @member.read)
 (identifier) @ref.read

@@ -9,7 +9,7 @@
 (method_elem name: (field_identifier) @name.method) @def.method
 (field_declaration name: (field_identifier) @name.field) @def.field
 (const_spec (identifier) @name.constant) @def.constant
-(var_spec name: (identifier) @name.variable) @def.variable
+((var_spec name: (identifier) @name.variable) @def.variable (#not-eq? @name.variable "_"))
 (package_clause (package_identifier) @name.module) @def.module
 
 (parameter_declaration name: (identifier) @local)

@@ -9,8 +9,9 @@
 (constructor_declaration name: (identifier) @name.method) @def.method
 (compact_constructor_declaration name: (identifier) @name.method) @def.method
 (field_declaration declarator: (variable_declarator name: (identifier) @name.field)) @def.field
+(field_declaration) @def.constant
 (field_declaration (modifiers "final") declarator: (variable_declarator name: (identifier) @name.constant
-  value: (_))) @def.constant
+  value: (_)))
 (constant_declaration declarator: (variable_declarator name: (identifier) @name.constant)) @def.constant
 (record_declaration parameters: (formal_parameters (formal_parameter name: (identifier) @name.field) @def.field))
 (package_declaration [(scoped_identifier) (identifier)] @name.module) @def.module

@@ -1,6 +1,3 @@
-; Keys of the first two levels; deeper ones are data.
+; Keys of the first two levels: grammar.py looks no deeper.
 
-(document (object (pair key: (string (string_content) @name.key)) @def.key))
-(document (object (pair value: (object (pair key: (string (string_content) @name.key)) @def.key))))
-
-(comment) @attach
+(pair key: (string (string_content) @name.key)) @def.key

@@ -12,7 +12,7 @@
   (scoped_type_identifier name: (type_identifier) @name.impl)
   (reference_type type: (type_identifier) @name.impl)]) @def.impl
 (mod_item name: (identifier) @name.module) @def.module
-(const_item name: (identifier) @name.constant) @def.constant
+((const_item name: (identifier) @name.constant) @def.constant (#not-eq? @name.constant "_"))
 (static_item name: (identifier) @name.variable) @def.variable
 (type_item name: (type_identifier) @name.type) @def.type
 (associated_type name: (type_identifier) @name.type) @def.type

@@ -1,9 +1,11 @@
 (function_declaration name: (identifier) @name.function) @def.function
-(variable_declaration "const" . (identifier) @name.constant) @def.constant
-(variable_declaration "var" . (identifier) @name.variable) @def.variable
+(variable_declaration) @def.constant @def.variable
+(variable_declaration) @def.struct @def.enum
+(variable_declaration "const" . (identifier) @name.constant)
+(variable_declaration "var" . (identifier) @name.variable)
 (variable_declaration "const" . (identifier) @name.struct
-  [(struct_declaration) (union_declaration) (opaque_declaration)]) @def.struct
-(variable_declaration "const" . (identifier) @name.enum [(enum_declaration) (error_set_declaration)]) @def.enum
+  [(struct_declaration) (union_declaration) (opaque_declaration)])
+(variable_declaration "const" . (identifier) @name.enum [(enum_declaration) (error_set_declaration)])
 (container_field name: (identifier) @name.field) @def.field
 (enum_declaration (container_field name: (identifier) @name.constant) @def.constant)
 (error_set_declaration (identifier) @name.constant @def.constant)

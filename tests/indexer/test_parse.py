@@ -209,6 +209,18 @@ def test_equations_of_one_function_are_one_definition() -> None:
     assert content[result.symbols.start[0] : result.symbols.end[0]].startswith(b"f 0 = 1\nf n")
 
 
+@pytest.mark.parametrize(
+    ("language", "content"),
+    [
+        ("json", b'{"a": {"b": {"c": 1}, "d": [{"e": 1}]}}'),
+        ("yaml", b"a:\n  b:\n    c: 1\n  d:\n  - e: 1\n"),
+        ("toml", b"[a]\nb = { c = 1 }\nd = [{ e = 1 }]\n"),
+    ],
+)
+def test_only_keys_of_the_first_two_levels_are_definitions(language: str, content: bytes) -> None:
+    assert definitions(parsed(language, content)) == [("key", "a"), ("key", "b"), ("key", "d")]
+
+
 def test_names_are_one_line_and_bounded() -> None:
     content = b"# " + b"word " * 200 + b"\n\nTwo\nlines\n====\n"
     names = parsed("markdown", content).symbols.name
