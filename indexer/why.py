@@ -1,7 +1,7 @@
 """Why a file is indexed or not: the rule, the limit or the failure that decides. Changes nothing."""
 
 # Paths are bytes or plain strings here, as the index has them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH112, PTH118
 
 from __future__ import annotations
 
