@@ -47,7 +47,8 @@ def retrieve(plan: Plan, slots: Bool, search: Search, weights: Rank, limit: int)
     if not (plan.ranked or plan.sources) or not slots.any():
         return lists
     run = _Run(plan, slots, search.facts.doc_mask(slots), search, weights, limit, lists)
-    for source in (*plan.ranked, *plan.sources):
+    sources: tuple[Ranked | Source, ...] = (*plan.ranked, *plan.sources)
+    for source in sources:
         if search.budget.over():
             search.stop(f"budget: the deadline passed before {source}")
             break
