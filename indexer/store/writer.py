@@ -22,16 +22,14 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from config.errors import NoSuchRoot, PoolFull, StoreCorrupt, StoreError, StoreVersion
+from config.errors import NoSuchRoot, StoreCorrupt, StoreError
 from config.settings import Store as StoreSettings
 from indexer.records import F16, U32, Batch, PreparedFile, Upsert
-from indexer.store import catalog, faults, lease, recovery, tiers
+from indexer.store import catalog, faults, lease, opening, recovery, tiers
 from indexer.store.catalog import (
     BlobRecord,
     Change,
     FileRecord,
-    Freed,
-    Meta,
     Reason,
     RootRecord,
     SegmentRecord,
@@ -43,9 +41,10 @@ from indexer.store.catalog import (
 from indexer.store.disk import TEMPORARY, remove
 from indexer.store.draft import Draft, State, publishing
 from indexer.store.env import Env, Transaction
-from indexer.store.format import FORMAT_VERSION, NO_ROW, SegmentInfo, segment_name
+from indexer.store.format import SegmentInfo, segment_name
 from indexer.store.ledger import Ledger, Turned
-from indexer.store.merge import MergeInput, MergePlan, packed, unpacked
+from indexer.store.merge import MergeInput, MergePlan, packed
+from indexer.store.merged import Merged
 from indexer.store.segment import Segment
 from indexer.store.segment_writer import Doc, write_segment
 
@@ -106,6 +105,7 @@ class Writer:
         self._segments_dir = store_dir / "segments"
         self._env = env
         self._settings = settings
+        self._changes_kept = settings.changes_kept
         self._pool = pool
         self._state = State()
         self._pinned: set[int] = set()  # blobs that `known` promised and no batch has used yet
@@ -318,18 +318,13 @@ class Writer:
         total = sum(with_vectors)
         if self._pool is None or not total:
             return [np.empty(0, np.uint32)] * len(files)
-        stored.rows = rows = self._alloc(self._pool, total)
+        if any(generation > self._state.reclaimed for generation in self._state.freed):
+            self.reclaim()
+        stored.rows = rows = self._pool.alloc(total)
         vectors = [file.vectors for file, n in zip(files, with_vectors, strict=True) if n]
         self._pool.write(rows, np.concatenate(vectors))
         self._pool.flush()
         return np.split(rows, np.cumsum(with_vectors)[:-1])
-
-    def _alloc(self, pool: RowPool, n: int) -> U32:
-        try:
-            return pool.alloc(n)
-        except PoolFull:
-            self.reclaim()
-            return pool.alloc(n)
 
     def _parts(self, docs: list[Doc]) -> Iterable[list[Doc]]:
         """Cut a batch into segments within their limits."""
@@ -414,14 +409,14 @@ class Writer:
     # Merging and space
 
     def plan_merge(self, any_dead: bool = False) -> MergePlan | None:
-        """Return the merge that is most worth it, None if nothing is or one is in progress.
+        """Return the merge that is most worth it, None if nothing is.
 
-        any_dead  also rewrite segments with little dead content, to get pool rows back Carry it out with
-        merge.run_merge, best in another process; batches may be applied meanwhile. Then call
-        `commit_merge`, or `abandon_merge` if it failed.
+        any_dead  also rewrite segments with little dead content, to get pool rows back
+
+        Carry it out with merge.run_merge, best in another process; batches may be applied meanwhile. Then
+        call `commit_merge`. There is one plan at a time: an earlier one that was not committed is abandoned.
         """
-        if self._plan is not None:
-            return None
+        self.abandon_merge()
         sizes = [
             tiers.Size(
                 each.info.id, each.info.counts.docs, each.dead_docs, each.info.content_bytes, each.dead_bytes
@@ -460,16 +455,15 @@ class Writer:
         If content that the merge left out came back to life meanwhile, or an input was dropped, the merge is
         abandoned and the generation stays.
         """
-        assert plan == self._plan, "this plan is not in progress"
         inputs = [each.segment_id for each in plan.inputs]
-        if not all(segment_id in self._state.records for segment_id in inputs):
-            return self.abandon_merge()
-        merged = _Merged.of(plan, result, self._segments_dir)
+        if plan != self._plan or not all(each in self._state.records for each in inputs):
+            return self._remove_merged(plan)
+        merged = Merged.of(plan, result, self._segments_dir)
         if set(merged.dropped.tolist()) & (self._revived | self._pinned):
             return self.abandon_merge()
         with self._publishing("merge-before-commit") as draft:
             for blob in merged.dropped.tolist():
-                self._drop_blob(draft.txn, blob)
+                opening.drop_blob(draft.txn, blob)
             for segment_id in inputs:
                 draft.remove_segment(segment_id)
             if result is not None:
@@ -499,58 +493,25 @@ class Writer:
 
     def abandon_merge(self) -> int:
         """Give up the merge in progress, if any, remove its file, return the generation."""
-        if self._plan is not None:
-            path = Path(self._plan.path)
-            self._plan = None
-            with contextlib.suppress(OSError):
-                remove(path)
-                remove(path.with_name(path.name + TEMPORARY))
+        plan, self._plan = self._plan, None
+        return self.generation if plan is None else self._remove_merged(plan)
+
+    def _remove_merged(self, plan: MergePlan) -> int:
+        path = Path(plan.path)
+        with contextlib.suppress(OSError):
+            remove(path)
+            remove(path.with_name(path.name + TEMPORARY))
         return self.generation
 
     def drop_segment(self, segment_id: int) -> int:
         """Forget a damaged segment and every path that points into it; the next scan indexes them anew."""
-        others = [members for number, members in self._state.members.items() if number != segment_id]
-        kept = np.concatenate([np.empty(0, np.uint32), *others])
-        rows = np.empty(0, np.uint32)
-        with contextlib.suppress(StoreCorrupt):
-            rows = recovery.used_rows(self._open(segment_id))
-        with self._publishing() as draft:
-            all_blobs = np.array([catalog.number_of(key) for key, _ in draft.txn.items("blobs")], np.uint32)
-            lost = set(np.setdiff1d(all_blobs, kept).tolist())
-            self._drop_paths(draft.txn, lost)
-            for blob in lost:
-                self._drop_blob(draft.txn, blob)
-            draft.remove_segment(segment_id)
-            draft.freed_rows = rows
-            draft.change = Change(everything=True, segments_removed=[segment_id])
-        self._env.sync()
+        rows = opening.drop_segment(
+            self._env, self._state, self._segments_dir, segment_id, self._changes_kept
+        )
         if self._pool is not None:
             self._pool.free(rows, self.generation)
         self._remove_files([segment_id])
         return self.generation
-
-    def _drop_paths(self, txn: Transaction, blobs: set[int]) -> None:
-        for _, root in list(catalog.read_all(txn, "roots", RootRecord)):
-            files = list(catalog.read_paths(txn, "files", FileRecord, root.id))
-            doomed = [(path, record) for path, record in files if record.blob_id in blobs]
-            nbytes = 0
-            for path, record in doomed:
-                txn.delete("files", catalog.path_key(root.id, path)[0])
-                value = txn.get("blobs", u32_key(record.blob_id))
-                nbytes += unpack(BlobRecord, value, "blobs").nbytes if value else 0
-            left = msgspec.structs.replace(root, files=root.files - len(doomed), bytes=root.bytes - nbytes)
-            txn.put("roots", u32_key(root.id), pack(left))
-
-    def _drop_blob(self, txn: Transaction, blob_id: int) -> None:
-        key = u32_key(blob_id)
-        value = txn.get("blobs", key)
-        if value is None:
-            return
-        digest = unpack(BlobRecord, value, f"blobs {blob_id}").digest
-        txn.delete("blobs", key)
-        if txn.get("digests", digest) == key:
-            txn.delete("digests", digest)
-            txn.delete("forgotten", digest)
 
     def reclaim(self, oldest_generation: int | None = None) -> int:
         """Make freed pool rows usable again that no reader looks at any more; return how many.
@@ -593,122 +554,23 @@ class Writer:
             quarantined=quarantined,
         )
 
-    # Start
-
-    def _start(self, fingerprint: str) -> None:
-        self._env.reader_check()
-        with self._env.read() as txn:
-            value = txn.get("meta", catalog.META_KEY)
-        if value is None:
-            self._create(fingerprint)
-        else:
-            self._load()
-        if self._state.meta.fingerprint != fingerprint:
-            self.problems.append("the embedding model changed; everything is indexed anew")
-            self._wipe(fingerprint)
-        orphans = recovery.remove_orphans(self._segments_dir, set(self._state.records))
-        if orphans:
-            self.problems.append(f"removed {len(orphans)} files of a batch that was not published")
-        self._mark_rows()
-
-    def _create(self, fingerprint: str) -> None:
-        """Make the first generation, from what is left of an index whose catalog was lost, if anything is."""
-        saved = recovery.saved_roots(self._dir)
-        with publishing(self._env, self._state, self._settings.changes_kept) as draft:
-            next_root = 1
-            if saved is not None:
-                for root in saved.roots:
-                    record = RootRecord(root.id, root.path, root.added_ns)
-                    draft.txn.put("roots", u32_key(root.id), pack(record))
-                    next_root = max(next_root, root.id + 1)
-            draft.meta = Meta(fingerprint=fingerprint, next_root=next_root)
-            if saved is not None and saved.fingerprint == fingerprint:
-                self._adopt(draft)
-            draft.change = Change(everything=True)
-
-    def _adopt(self, draft: Draft) -> None:
-        """Enter segments that are still there; all their content is dead until a scan finds its paths."""
-        meta = draft.meta
-        for segment in recovery.adoptable(self._segments_dir):
-            info = recovery.describe(segment)
-            for blob, digest, nbytes in zip(
-                segment.doc_blob.tolist(), segment.digest, segment.doc_len.tolist(), strict=True
-            ):
-                key = u32_key(blob)
-                draft.txn.put("blobs", key, pack(BlobRecord(digest.tobytes(), 0, nbytes)))
-                draft.txn.put("digests", digest.tobytes(), key)
-            draft.add_segment(SegmentRecord(info, info.counts.docs, info.content_bytes), segment.doc_blob)
-            rows = recovery.used_rows(segment)
-            meta = msgspec.structs.replace(
-                meta,
-                next_blob=max(meta.next_blob, int(segment.doc_blob.max()) + 1),
-                next_segment=max(meta.next_segment, segment.id + 1),
-                pool_rows=max(meta.pool_rows, int(rows.max()) + 1 if len(rows) else 0),
-                bytes_added=meta.bytes_added + info.content_bytes,
-                bytes_written=meta.bytes_written + info.file_bytes,
-            )
-        draft.meta = meta
-
-    def _load(self) -> None:
-        """Read the catalog, checking every record. Raises StoreCorrupt, StoreVersion."""
-        state = self._state
-        with self._env.read() as txn:
-            state.meta = catalog.read_meta(txn)
-            if state.meta.format_version != FORMAT_VERSION:
-                raise StoreVersion(f"the catalog has format version {state.meta.format_version}")
-            catalog.check_sums(txn)
-            state.records = dict(catalog.read_all(txn, "segments", SegmentRecord))
-            state.freed = [catalog.number_of(key) for key, _ in txn.items("freed")]
-            for generation, change in catalog.read_all(txn, "changes", Change):
-                state.changes.append((generation, len(change.files) + len(change.removed)))
-        damaged: dict[int, str] = {}
-        for segment_id, record in state.records.items():
-            try:
-                segment = recovery.open_segment(self._segments_dir, record.info)
-                state.members[segment_id] = np.sort(segment.doc_blob)
-            except StoreCorrupt as error:
-                damaged[segment_id] = str(error)
-        pool, self._pool = self._pool, None  # no row is marked yet, so none can be freed
-        for segment_id, reason in damaged.items():
-            self.problems.append(f"{reason}; its files are indexed anew")
-            self.drop_segment(segment_id)
-        self._pool = pool
-
-    def _wipe(self, fingerprint: str) -> None:
-        """Forget all content; keep roots, skipped paths and quarantine."""
-        with self._publishing() as draft:
-            for table in ("files", "blobs", "digests", "segments", "forgotten", "freed"):
-                draft.txn.clear(table)
-            for _, root in list(catalog.read_all(draft.txn, "roots", RootRecord)):
-                empty = msgspec.structs.replace(root, files=0, bytes=0)
-                draft.txn.put("roots", u32_key(root.id), pack(empty))
-            for segment_id in self._state.records:
-                draft.remove_segment(segment_id)
-            draft.meta = msgspec.structs.replace(draft.meta, fingerprint=fingerprint, pool_rows=0)
-            draft.change = Change(everything=True)
-        self._state.freed = []
-        self._env.sync()
-        self._save_roots()
-
-    def _mark_rows(self) -> None:
-        """Tell the pool which rows are in use, and which ones readers may still look at."""
-        if self._pool is None:
-            return
-        rows = [recovery.used_rows(self._open(segment_id)) for segment_id in self._state.records]
-        with self._env.read() as txn:
-            freed = [
-                (generation, np.frombuffer(record.rows, "<u4"))
-                for generation, record in catalog.read_all(txn, "freed", Freed)
-            ]
-        self._pool.mark_used(np.concatenate([np.empty(0, np.uint32), *rows, *(each for _, each in freed)]))
-        for generation, each in freed:
-            self._pool.free(each, generation)
-        self.reclaim()
-
     # Helpers
 
+    def _start(self, fingerprint: str) -> None:
+        """Load the state, and tell the pool which rows are in use and which ones readers may still see."""
+        self._env.reader_check()
+        self._state, problems = opening.load(self._env, self._dir, fingerprint, self._changes_kept)
+        self.problems += problems
+        self._save_roots()
+        if self._pool is not None:
+            rows, freed = opening.rows_in_use(self._env, self._state, self._segments_dir)
+            self._pool.mark_used(np.concatenate([rows, *(each for _, each in freed)]))
+            for generation, each in freed:
+                self._pool.free(each, generation)
+        self.reclaim()
+
     def _publishing(self, fault: str = "before-commit") -> contextlib.AbstractContextManager[Draft]:
-        return publishing(self._env, self._state, self._settings.changes_kept, fault)
+        return publishing(self._env, self._state, self._changes_kept, fault)
 
     def _path(self, segment_id: int) -> Path:
         return self._segments_dir / segment_name(segment_id)
@@ -724,30 +586,3 @@ class Writer:
     def _save_roots(self) -> None:
         roots = [recovery.SavedRoot(root.id, root.path, root.added_ns) for root in self.roots()]
         recovery.save_roots(self._dir, self._state.meta.fingerprint, roots)
-
-
-@dataclass(frozen=True, slots=True)
-class _Merged:
-    """What a merge kept, what it left out, and the rows that become free."""
-
-    kept: U32
-    dropped: U32
-    freed_rows: U32
-
-    @classmethod
-    def of(cls, plan: MergePlan, result: SegmentInfo | None, segments_dir: Path) -> _Merged:
-        """Compare plan and result. Raises StoreCorrupt if they do not agree."""
-        empty = np.empty(0, np.uint32)
-        kept, dropped, rows = [empty], [empty], [empty]
-        for each in plan.inputs:
-            segment = Segment.open(Path(each.path))
-            live = unpacked(each.live, segment.n_docs)
-            kept.append(segment.doc_blob[live])
-            dropped.append(segment.doc_blob[~live])
-            of_dead = segment.chunk_row[np.repeat(~live, np.diff(segment.doc_chunk))]
-            rows.append(of_dead[of_dead != NO_ROW])
-        planned = np.concatenate(kept)
-        found = empty if result is None else recovery.open_segment(segments_dir, result).doc_blob
-        if not np.array_equal(planned, found):
-            raise StoreCorrupt(f"the merge into segment {plan.segment_id} does not hold what was planned")
-        return cls(planned, np.concatenate(dropped), np.concatenate(rows))
