@@ -1,9 +1,27 @@
-"""How much memory a process uses, without a library: /proc on Linux, `ps` elsewhere."""
+"""Whether a process lives and how much memory it uses, without a library: /proc on Linux, `ps` elsewhere."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs. A zombie does not; in a container its parent may never ask for it."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:1]
+    except OSError:
+        return True
+    return state != [b"Z"]
 
 
 def memory_bytes(pid: int) -> dict[str, int]:

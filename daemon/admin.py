@@ -17,6 +17,7 @@ from typing import Any
 
 from config import paths, settings
 from config.errors import DaemonUnavailable, EinsteinError, UsageError
+from config.processes import is_alive
 from daemon import client, report
 from daemon.progress import follow
 from daemon.render import Style, clean, failure
@@ -84,12 +85,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def start(_options: Options, _style: Style) -> int:
     """`searchd start`"""
-    if pid := client.running_pid():
+    if is_alive(pid := client.running_pid()):  # if not, its writer still holds the lock, for a moment
         print(f"already running (process {pid})")
         return YES
     wait_s = settings.load().daemon.start_timeout_ms / 1000
-    client.start_daemon(wait_s)
-    print(f"started (process {client.running_pid()})")
+    said = "started" if client.start_daemon(wait_s) else "already running"
+    print(f"{said} (process {client.running_pid()})")
     return YES
 
 

@@ -194,8 +194,8 @@ def ask(
     raise AssertionError("unreachable")
 
 
-def start_daemon(timeout: float = START_TIMEOUT_S, environ: Mapping[str, str] | None = None) -> None:
-    """Start a detached supervisor and wait until it is ready, or another one holds the lock.
+def start_daemon(timeout: float = START_TIMEOUT_S, environ: Mapping[str, str] | None = None) -> bool:
+    """Start a detached supervisor and wait until it is ready; False if another one holds the lock.
 
     Raises DaemonUnavailable, or what the supervisor gives as the reason (ConfigError, SocketPathTooLong...).
     """
@@ -227,7 +227,7 @@ def start_daemon(timeout: float = START_TIMEOUT_S, environ: Mapping[str, str] | 
     finally:
         os.close(write_end)
     try:
-        _check_started(_read_line(read_end, time.monotonic() + timeout), environ)
+        return _check_started(_read_line(read_end, time.monotonic() + timeout), environ)
     finally:
         os.close(read_end)
 
@@ -324,10 +324,10 @@ def _read_line(fd: int, deadline: float) -> str:
     return data.decode(errors="replace").partition("\n")[0]
 
 
-def _check_started(line: str, environ: Mapping[str, str] | None) -> None:
-    """Raise what the supervisor reports unless somebody serves: "ready", or an error as one JSON object."""
+def _check_started(line: str, environ: Mapping[str, str] | None) -> bool:
+    """Read what the supervisor reports: "ready", or an error as one JSON object, raised unless one serves."""
     if line == "ready":
-        return
+        return True
     error: EinsteinError
     try:
         error = wire.read_error(wire.loads(line.encode()))
@@ -335,3 +335,4 @@ def _check_started(line: str, environ: Mapping[str, str] | None) -> None:
         error = DaemonUnavailable(f"the daemon could not start; see {paths.log_path(environ)}")
     if not isinstance(error, AlreadyRunning):
         raise error
+    return False

@@ -5,7 +5,7 @@ there is still one owner. Long waits (the first index, a sync) block that thread
 """
 
 # Paths are bytes or plain strings here, as the index has them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH100, PTH118, PTH119, PTH120
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from indexer.store.check import fsck
-
 from config import paths
 from config import settings as config_settings
 from config.errors import Cancelled, DeadlineExceeded, NoSuchRoot
 from daemon.connection import Context
-from daemon.status import root_status, service_status
+from daemon.status import processes, root_status, service_status
 from daemon.wire import Request
 from indexer.source import Limits
+from indexer.store.check import fsck
 from indexer.why import why
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Control:
         root_id = self._call(lambda: self._service.add_root(params["path"]))
         if params.get("wait"):
             self._wait(root_id, False, context, params.get("deadline_ms", ADD_DEADLINE_MS))
-        return self._call(lambda: root_status(self._service, root_id))
+        return self._root_status(root_id)
 
     def _remove(self, params: Params, _context: Context) -> Params:
         return {"removed": self._call(lambda: self._service.remove_root(params["path"]))}
@@ -78,7 +77,7 @@ class Control:
         root_id = self._call(lambda: self._service.rebuild(params["path"]))
         if params.get("wait"):
             self._wait(root_id, False, context, params.get("deadline_ms", ADD_DEADLINE_MS))
-        return self._call(lambda: root_status(self._service, root_id))
+        return self._root_status(root_id)
 
     def _roots(self, _params: Params, _context: Context) -> Params:
         def roots() -> Params:
@@ -88,7 +87,13 @@ class Control:
         return self._call(roots)
 
     def _status(self, _params: Params, _context: Context) -> Params:
-        return self._call(lambda: service_status(self._service))
+        stats = self._service.store_stats()
+        status = self._call(lambda: service_status(self._service, stats))
+        return {**status, "processes": processes(self._service)}
+
+    def _root_status(self, root_id: int) -> Params:
+        stats = self._service.store_stats()
+        return self._call(lambda: root_status(self._service, root_id, stats))
 
     def _why(self, params: Params, _context: Context) -> Params:
         path = os.path.abspath(params["path"])
@@ -119,9 +124,7 @@ class Control:
             for each in ids:
                 self._sync({**params, "root": each}, context)
             return {"generation": self._service.generation}
-        root = self._service.roots.get(root_id)
-        if root is None:
-            raise NoSuchRoot(f"there is no root {root_id}")
+        root = self._call(lambda: self._service.root(root_id))
         seen = root.sync_watcher()
         self._wait(root_id, not seen, context, params.get("deadline_ms", SYNC_DEADLINE_MS))
         return {"generation": self._service.generation}

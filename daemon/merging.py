@@ -75,8 +75,12 @@ class Merging:
         assert self._planning is not None
         if not self._planning.done():
             return
-        self._plan = self._planning.result()
-        self._planning = None
+        future, self._planning = self._planning, None
+        error = future.exception()
+        if isinstance(error, EinsteinError):
+            self._failed(str(error))
+            return
+        self._plan = future.result()
         if self._plan is not None:
             self._child = _Child(self._plan, self._wake)
 

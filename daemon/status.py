@@ -1,4 +1,7 @@
-"""What the writer says of itself and of its roots. Called in the service's thread; reads, changes nothing."""
+"""What the writer says of itself and of its roots; reads, changes nothing.
+
+The store's figures are made before, by the commit thread: the service thread never waits for a commit.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ if TYPE_CHECKING:
     from indexer.store.writer import StoreStats
 
 
-def service_status(service: Service) -> dict[str, Any]:
-    """Everything `searchd status` shows that the writer knows."""
-    stats = service.store_stats()
+def service_status(service: Service, stats: StoreStats) -> dict[str, Any]:
+    """Everything of `searchd status` that the writer knows, except its processes. In the service thread."""
     now = conditions()
+    counted = {record.id for record in stats.roots}
     return {
         "generation": service.generation,
         "trouble": str(service.trouble or ""),
-        "roots": [root_status(service, root_id, stats) for root_id in service.roots],
+        "roots": [root_status(service, root_id, stats) for root_id in service.roots if root_id in counted],
         "index": {
             "segments": stats.segments,
             "blobs": stats.blobs,
@@ -52,24 +55,27 @@ def service_status(service: Service) -> dict[str, Any]:
             "on_battery": now.on_battery,
             "load": round(now.load, 2),
         },
-        "processes": [
-            {
-                "name": "writer",
-                "pid": os.getpid(),
-                "uptime_s": round(time.time() - service.started, 1),
-                "memory": memory_bytes(os.getpid()),
-                "placement": cores.report(),
-            },
-            *({"name": "worker", "pid": pid, "memory": memory_bytes(pid)} for pid in service.workers.pids),
-        ],
     }
 
 
-def root_status(service: Service, root_id: int, stats: StoreStats | None = None) -> dict[str, Any]:
-    """What is known of one root."""
-    root = service.roots[root_id]
-    records = {record.id: record for record in (stats or service.store_stats()).roots}
-    record = records[root_id]
+def processes(service: Service) -> list[dict[str, Any]]:
+    """The writer and its workers. In any thread: to measure memory takes milliseconds."""
+    return [
+        {
+            "name": "writer",
+            "pid": os.getpid(),
+            "uptime_s": round(time.time() - service.started, 1),
+            "memory": memory_bytes(os.getpid()),
+            "placement": cores.report(),
+        },
+        *({"name": "worker", "pid": pid, "memory": memory_bytes(pid)} for pid in service.workers.pids),
+    ]
+
+
+def root_status(service: Service, root_id: int, stats: StoreStats) -> dict[str, Any]:
+    """What is known of one root. In the service thread. Raises NoSuchRoot."""
+    root = service.root(root_id)
+    record = next(record for record in stats.roots if record.id == root_id)
     skipped = Counter(each.reason for each in service.lookup.all_skipped(root_id).values())
     progress = service.pipeline.progress(root_id)
     taken = (progress.finished or time.monotonic()) - progress.started if progress.started else 0.0

@@ -27,6 +27,7 @@ from pathlib import Path
 from config import machine, paths
 from config import settings as configuration
 from config.errors import AlreadyRunning, DaemonUnavailable, EinsteinError
+from config.processes import is_alive
 from config.settings import Settings
 from daemon import wire
 from daemon.child import ACTIVE, LIFE_FD, READY, REPORT_FD, SUPERVISOR_PID, children_path
@@ -378,9 +379,9 @@ def _take_lock(plan: Plan) -> int:
         except BlockingIOError:
             tries += 1
         pid = _read_pid(plan.pid_path)
-        if (tries > 10 and _is_alive(pid)) or time.monotonic() > deadline:
+        if (tries > 10 and is_alive(pid)) or time.monotonic() > deadline:
             os.close(fd)
-            who = f"process {pid}" if _is_alive(pid) else "a writer that has lost its supervisor"
+            who = f"process {pid}" if is_alive(pid) else "a writer that has lost its supervisor"
             raise AlreadyRunning(
                 f"the daemon of this user is already running ({who}); `searchd status` asks it"
             )
@@ -392,16 +393,6 @@ def _read_pid(path: Path) -> int:
         return int(path.read_text())
     except (OSError, ValueError):
         return 0
-
-
-def _is_alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def _write(path: Path, text: str) -> None:

@@ -84,7 +84,10 @@ def test_an_unknown_command_is_an_error(capsys: pytest.CaptureFixture[str]) -> N
     assert "invalid choice: 'strat'" in capsys.readouterr().err
 
 
-def test_start_says_that_it_runs(lock: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_start_says_that_it_runs(
+    lock: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(admin, "is_alive", lambda pid: pid == lock)
     assert admin.main(["start"]) == 0
     assert capsys.readouterr().out == f"already running (process {lock})\n"
 
@@ -94,7 +97,7 @@ def test_start_waits_as_long_as_the_settings_say(
 ) -> None:
     (home / "config.toml").write_text("[daemon]\nstart_timeout_ms = 1234\n")
     waited: list[float] = []
-    monkeypatch.setattr(client, "start_daemon", waited.append)
+    monkeypatch.setattr(client, "start_daemon", lambda wait_s: waited.append(wait_s) or True)
     assert admin.main(["restart"]) == 0
     assert waited == [1.234]
     assert capsys.readouterr().out.startswith("started")

@@ -43,7 +43,7 @@ class Home:
     # The daemon.
 
     def start(self) -> None:
-        """Start the daemon and wait until it is ready."""
+        """Start the daemon and wait until it is ready; AlreadyRunning is fine."""
         client.start_daemon(PATIENCE_S, self.env)
 
     def stop(self) -> None:
