@@ -88,9 +88,9 @@ _READ_BYTES = 65_536  # handed to the parser at a time; 64 KiB is as fast as the
 _WORD_BYTES = 256  # the same, when a predicate of a query asks for the text of a node: 4x faster queries
 _WINDOW_BYTES = 65_536  # of the file per query run: about 5 ms between two looks at the clock
 # Matches that wait to be completed, or for an earlier one to be: to keep them in order costs time in the
-# square of their number. Ours need a handful, unless a pattern captures a node long before it knows whether it
-# matches: capture the whole definition apart from what it depends on (see markdown.scm).
-_MATCH_LIMIT = 2_048
+# square of their number. Ours need a handful, unless a pattern captures a node long before it knows whether
+# it matches: capture the whole definition apart from what it depends on (see markdown.scm).
+_MATCH_LIMIT = 4_096
 
 
 class Cut(Exception):

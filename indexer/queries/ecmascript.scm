@@ -30,7 +30,7 @@
 
 ((expression_statement (call_expression
   function: (identifier) @_test
-  arguments: (arguments . (string . (string_fragment) @name.test) . [(arrow_function) (function_expression)])))
+  arguments: (arguments . (string . (string_fragment) @name.test))))
   @def.test
   (#any-of? @_test "describe" "it" "test" "suite" "context"))
 

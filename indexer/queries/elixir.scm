@@ -28,7 +28,7 @@
 ((unary_operator operator: "@" operand: (call target: (identifier) @_attribute (arguments . (binary_operator
     left: (call target: (identifier) @name.method))))) @def.method
   (#any-of? @_attribute "callback" "macrocallback"))
-((call target: (identifier) @_define (arguments [
+((call target: (identifier) @_define (arguments . [
     (list (atom) @name.field)
     (list (keywords (pair key: (keyword) @name.field)))
     (keywords (pair key: (keyword) @name.field))])) @def.field

@@ -16,7 +16,7 @@
 (for_numeric_clause name: (identifier) @local)
 (for_generic_clause (variable_list name: (identifier) @local))
 
-((function_call name: (identifier) @_require arguments: (arguments (string content: (string_content) @ref.import)))
+((function_call name: (identifier) @_require arguments: (arguments . (string content: (string_content) @ref.import)))
   (#any-of? @_require "require" "dofile" "loadfile"))
 (function_call name: [
   (identifier) @ref.call
