@@ -98,8 +98,8 @@ def find_definitions(
         )
         if query.containers:
             found = _contained(snapshot, found, query, facts)
-        if len(found) >= ENOUGH:
-            break
+        if len(found) >= ENOUGH or (len(found) and found.score.max() >= FOLDED):
+            break  # who names a definition that exists does not mean names that merely contain it
     order = np.lexsort((found.start, found.doc, -found.score))
     return found.where(order if whole else order[:PLACES_MAX])
 
@@ -219,7 +219,7 @@ def _names(segment: Segment, query: NameQuery, deep: bool) -> tuple[I64, F32]:
     else:
         pattern = hump_pattern(query.text)
         if pattern is not None:
-            for number in islice(_scan(segment, f"\n(?:{pattern})", False, 1), NAMES_MAX):
+            for number in islice(_with_humps(segment, pattern, query.text), NAMES_MAX):
                 found[number] = _score(segment.name(number), wanted, query.fold, HUMPS)
         for number in islice(_scan(segment, _literal(wanted), query.fold, 0), NAMES_MAX):
             value = _score(segment.name(number), wanted, query.fold, PART)
@@ -283,11 +283,29 @@ def _names_by_regex(segment: Segment, query: NameQuery) -> list[int]:
     return numbers
 
 
-def _scan(segment: Segment, pattern: str, fold: bool, skip: int) -> Iterator[int]:
-    """Yield the numbers of the names in which a pattern matches, each once; `skip` bytes precede the name."""
+def _with_humps(segment: Segment, pattern: str, text: str) -> Iterator[int]:
+    """Yield the names that match the pattern of their humps: only those with the first letter, or a "_"."""
+    first = text.lstrip("_")[:1].encode()
+    for beginning in sorted({b"_", *_cases(first)}):
+        yield from _scan(segment, f"\n(?:{pattern})", False, 1, segment.names_prefix(beginning))
+
+
+def _scan(
+    segment: Segment, pattern: str, fold: bool, skip: int, among: range | None = None
+) -> Iterator[int]:
+    """Yield the numbers of the names in which a pattern matches, each once.
+
+    skip   bytes of the match before the name
+    among  consecutive names; None: all
+    """
+    low, high = 0, len(segment.names)
+    if among is not None:
+        if not len(among):
+            return
+        low, high = int(segment.name_off[among.start]) - 1, int(segment.name_off[among.stop])
     last = -1
-    for match in compile_pattern(_encoded(pattern), fold=fold).finditer(segment.names):
-        at = match.start() + skip
+    for match in compile_pattern(_encoded(pattern), fold=fold).finditer(segment.names[low:high]):
+        at = low + match.start() + skip
         if at >= len(segment.names):
             return
         number = _name_at(segment, at)
