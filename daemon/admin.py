@@ -119,6 +119,7 @@ def status(options: Options, style: Style) -> int:
     if options.json:
         print(json.dumps({"running": True, **found}))
     else:
+        found.get("index", {}).pop("section_bytes", None)  # forty lines that --json has
         print(report.describe({"process": client.running_pid(), **found}, style), end="")
     return YES
 
