@@ -121,7 +121,8 @@ def some(*parts: Expression) -> Expression:
 
 def without(part: Expression) -> Expression:
     """Files of which it is not true."""
-    return Expression(f"-{part.text}", "not", parts=(part,))
+    text = f"({part.text})" if part.kind == "not" else part.text  # "--" is a word
+    return Expression(f"-{text}", "not", parts=(part,))
 
 
 def _literal(text: str) -> re.Pattern[bytes]:

@@ -40,7 +40,7 @@ from indexer.store.snapshot import Reader, Snapshot
 from indexer.store.writer import Writer
 from indexer.workers import run_job
 from tests.end_to_end.home import git
-from tests.end_to_end.texts import DIRECTORIES, ODD, PATTERNS, directories, places, text_for
+from tests.end_to_end.texts import DIRECTORIES, ODD, PATTERNS, directories, made, places, text_for
 
 EXAMPLES = int(os.environ.get("EINSTEIN_TEST_EXAMPLES", "0"))
 SETTINGS = load(environ={})
@@ -260,9 +260,8 @@ class Machine(RuleBasedStateMachine):
         root_id = self.root(data)
         for place in files:
             target = self.roots[root_id] / place
-            if target.parent.is_file():
+            if target.is_dir() or not made(target.parent):
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(data.draw(text_for(place, 4)))
             self.touched(root_id, target)
 
@@ -270,8 +269,7 @@ class Machine(RuleBasedStateMachine):
     def write_something_odd(self, data: st.DataObject, place: str, content: bytes) -> None:
         root_id = self.root(data)
         target = self.roots[root_id] / place
-        if not target.parent.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_dir() and made(target.parent):
             target.write_bytes(content)
             self.touched(root_id, target)
 
@@ -279,9 +277,8 @@ class Machine(RuleBasedStateMachine):
     def rename_or_copy(self, data: st.DataObject, source: str, to: str, copy: bool) -> None:
         here, there = self.root(data), self.root(data)
         path, target = self.roots[here] / source, self.roots[there] / to
-        if not path.is_file() or target.parent.is_file() or path == target:
+        if not path.is_file() or path == target or target.is_dir() or not made(target.parent):
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
         if copy:
             shutil.copyfile(path, target)
         else:
@@ -292,16 +289,17 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), place=places)
     def delete(self, data: st.DataObject, place: str) -> None:
         root_id = self.root(data)
-        (self.roots[root_id] / place).unlink(missing_ok=True)
-        self.touched(root_id, self.roots[root_id] / place)
+        path = self.roots[root_id] / place
+        if path.is_file():
+            path.unlink()
+            self.touched(root_id, path)
 
     @rule(data=st.data(), source=st.sampled_from(DIRECTORIES[1:]), to=st.sampled_from(DIRECTORIES[1:]))
     def move_directory(self, data: st.DataObject, source: str, to: str) -> None:
         here, there = self.root(data), self.root(data)
         path, target = self.roots[here] / source, self.roots[there] / to
-        if not path.is_dir() or target.exists() or target.is_relative_to(path):
+        if not path.is_dir() or target.exists() or target.is_relative_to(path) or not made(target.parent):
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
         self.trees[here].add(os.fsencode(source.rstrip("/")))
         self.trees[there].add(os.fsencode(to.rstrip("/")))

@@ -31,6 +31,7 @@ from tests.end_to_end.texts import (
     PIECES,
     WORDS,
     directories,
+    made,
     places,
     text_for,
     words,
@@ -396,15 +397,6 @@ def retried(ask: Callable[[], dict[str, Any]] | Callable[[], list[int]]) -> Any:
             return []
 
     return until(answer, "the daemon answers again")[0]
-
-
-def made(directory: Path) -> bool:
-    """Make a directory; no where a file stands."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        return False
-    return True
 
 
 def close() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from hypothesis import strategies as st
 
@@ -56,3 +56,12 @@ def text_for(path: str, size: int) -> st.SearchStrategy[str]:
     """Whole definitions, calls and comments in the language of the name."""
     pieces = st.sampled_from(PIECES[PurePath(path).suffix])
     return st.lists(st.builds(str.format, pieces, words, words), max_size=size).map("".join)
+
+
+def made(directory: Path) -> bool:
+    """Make a directory; no where a file stands."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        return False
+    return True
