@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from config.errors import UsageError
 
-HEAD_BYTES = 4096  # as much of a file as language_of looks at
+HEAD_BYTES = 32_768  # a C++ header may begin with 5 kB of licence and comments
 
 
 @dataclass(frozen=True, slots=True)

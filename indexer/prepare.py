@@ -7,11 +7,13 @@ the word vectors of the static model grow as words are met, so one `Preparer` is
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from indexer import parse, words
 from indexer.embed.static import StaticModel
-from indexer.records import Parsed, PreparedFile, SourceFile
+from indexer.records import FLAG_UNPARSED, Parsed, PreparedFile, SourceFile
 from indexer.trigram import trigrams
 
 
@@ -38,6 +40,8 @@ class Preparer:
             vectors = np.empty((len(parsed.chunks), 0), np.float16)
         else:
             vectors = self._model.embed_bag(bag, self._vocabulary)
+        if parsed.problems and not len(parsed.symbols):
+            source = replace(source, flags=source.flags | FLAG_UNPARSED)
         return PreparedFile(
             source=source,
             trigrams=trigrams(source.content),

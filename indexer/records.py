@@ -57,7 +57,7 @@ ROLE_ID: dict[str, int] = {name: i for i, name in enumerate(ROLES)}
 
 # Bits of PreparedFile.flags.
 FLAG_GENERATED = 1  # says so in its first lines, or is minified
-FLAG_UNPARSED = 2  # the parser crashed, timed out or does not know the language: line chunks, no symbols
+FLAG_UNPARSED = 2  # the parser could not be used (see problems): line chunks, no symbols
 FLAG_TRANSCODED = 4  # the file on disk is not UTF-8; live reads must decode again
 
 

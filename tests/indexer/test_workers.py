@@ -15,7 +15,7 @@ from config.settings import Settings, load
 from indexer.embed.static import load_static_model
 from indexer.jobs import Job, JobResult
 from indexer.prepare import Preparer
-from indexer.records import Batch, FileChange, PreparedFile, Skipped, Upsert
+from indexer.records import FLAG_UNPARSED, Batch, FileChange, PreparedFile, Skipped, Upsert
 from indexer.source import Limits, read_source_stat
 from indexer.store.lookup import Lookup
 from indexer.store.writer import Writer
@@ -225,3 +225,15 @@ def test_idle_workers_leave_when_fewer_are_wanted(start, tree: Path) -> None:
     assert len(pool.pids) == 1
     pool.submit(job_of(tree, "m1.py", id=2))
     assert len(results_of(pool, 1)) == 1
+
+
+def test_content_without_parser_says_so(tree: Path) -> None:
+    preparer = Preparer(None, 5.0)
+    source, _stat = read_source_stat(os.fsencode(tree), b"m0.py", Limits.of(load(environ={})))
+    assert not isinstance(source, Skipped)
+    prepared = preparer.prepare_unparsed(source, "because")
+    assert prepared.parsed.problems == ("because",)
+    assert prepared.source.flags & FLAG_UNPARSED
+    assert prepared.source.digest == source.digest
+    assert prepared.vectors.shape == (len(prepared.parsed.chunks), 0)
+    assert not preparer.prepare(source).source.flags & FLAG_UNPARSED
