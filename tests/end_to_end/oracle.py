@@ -37,7 +37,12 @@ class File:
 
     def lines_with(self, pattern: re.Pattern[bytes]) -> set[int]:
         """The numbers of the lines in which a match begins."""
-        return {self.content.count(b"\n", 0, m.start()) + 1 for m in pattern.finditer(self.content)}
+        return {self.content.count(b"\n", 0, match.start()) + 1 for match in self.matches(pattern)}
+
+    def matches(self, pattern: re.Pattern[bytes]) -> list[re.Match[bytes]]:
+        """All matches; after the last line end there is no line."""
+        end = len(self.content) if self.content[-1:] in (b"", b"\n") else -1
+        return [match for match in pattern.finditer(self.content) if match.start() != end]
 
     def defines(self, name: str) -> bool:
         """Whether a definition has this name, upper and lower case being the same."""
@@ -60,7 +65,7 @@ class Expression:
         """Whether the file answers."""
         if self.kind == "text":
             assert self.pattern is not None
-            return self.pattern.search(file.content) is not None
+            return bool(file.matches(self.pattern))
         if self.kind == "path":
             return self.value in file.path
         if self.kind == "name":
