@@ -78,10 +78,9 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The embedding models."""
+    """The embedding model."""
 
     tier0: str
-    transformer: str
 
 
 @dataclass(frozen=True, slots=True)

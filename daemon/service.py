@@ -73,7 +73,11 @@ class Service:
         self._scans = ThreadPoolExecutor(1, "scan")
         self._pool = Pool.open(pool_dir, dim=self.model.dim, rows_max=settings.pool.rows, writable=True)
         self.writer = self.commits.submit(
-            Writer.open, store_dir, settings.store, self._pool, self.model.fingerprint
+            Writer.open,
+            store_dir,
+            settings.store,
+            self._pool,
+            model.fingerprint if settings.model.tier0 else "",
         ).result()
         for problem in self.writer.problems:
             log.warning("repaired at start: %s", problem)

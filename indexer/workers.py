@@ -327,7 +327,8 @@ def main(arguments: Sequence[str]) -> int:
     from indexer.source import Limits, read_source_stat
     from indexer.store.lookup import Lookup
 
-    preparer = Preparer(load_static_model(), settings.workers.file_deadline_ms / 1000)
+    model = load_static_model() if settings.model.tier0 else None
+    preparer = Preparer(model, settings.workers.file_deadline_ms / 1000)
     lookup = Lookup(Path(store_dir))
     _limit_memory(settings.workers.memory_mb)
     limits = Limits.of(settings)

@@ -119,7 +119,7 @@ def test_a_project_narrows(
     [
         ("[query]\nlimit = 3", "a project may set only index.ignore and index.languages, not query.limit"),
         ("[index]\nfile_bytes_max = 9", "not index.file_bytes_max; put it in the user's file"),
-        ("[model]\ntransformer = 'x'", "not model.transformer"),
+        ("[model]\ntier0 = ''", "not model.tier0"),
         ("[index]\nignore = ['!.env']", "may only ignore more; not allowed are !.env"),
         ("[index]\nlanguages = ['rust']", "leaves nothing of ['go']"),
         ("[indx]\n", "unknown group [indx]; did you mean index?"),
