@@ -191,8 +191,9 @@ def root_of(place: str) -> str:
 
 def _merged(answers: list[dict[str, Any]], limit: int | None) -> dict[str, Any]:
     """One answer out of several: best hits first, the worst of what they say about trust."""
-    hits = sorted((hit for answer in answers for hit in answer["hits"]), key=lambda hit: -hit["score"])
-    limit = max(len(answer["hits"]) for answer in answers) if limit is None else limit
+    # One place may lie in another: each hit once.
+    found = {(hit["root"], hit["path"], hit["line"]): hit for answer in answers for hit in answer["hits"]}
+    hits = sorted(found.values(), key=lambda hit: -hit["score"])
     return {
         "hits": hits[:limit],
         "generation": max(answer["generation"] for answer in answers),

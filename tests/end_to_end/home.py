@@ -39,16 +39,20 @@ class Home:
             "NO_COLOR": "1",
         }
         self.env |= {f"EINSTEIN_{key}": value for key, value in (settings or {}).items()}
+        self._ours: list[subprocess.Popen[bytes]] = []  # supervisors, to be waited for
 
     # The daemon.
 
     def start(self) -> None:
         """Start the daemon and wait until it is ready; AlreadyRunning is fine."""
         client.start_daemon(PATIENCE_S, self.env)
+        self._ours.append(client._started[-1])
 
     def stop(self) -> None:
         """Stop the daemon if it runs and wait until it has ended."""
         client.stop_daemon(PATIENCE_S, self.env)
+        while self._ours:
+            self._ours.pop().wait(PATIENCE_S)
 
     @property
     def pid(self) -> int:
