@@ -40,6 +40,8 @@ from tests.end_to_end.texts import (
 EXAMPLES = int(os.environ.get("EINSTEIN_TEST_EXAMPLES", "0"))
 SETTINGS = {
     "WATCH_RESCAN_S": "0",
+    "WATCH_DEBOUNCE_MS": "1",  # so that a file is under way when it changes again
+    "WATCH_DEBOUNCE_MAX_MS": "2",
     "STORE_MERGE_FANOUT": "2",
     "STORE_CHANGES_KEPT": "3",
     "WORKERS_COUNT": "1",
@@ -419,5 +421,6 @@ TestModel.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],  # no two runs take the same time, so nothing can be shrunk
+    report_multiple_bugs=False,
     print_blob=bool(EXAMPLES),
 )
