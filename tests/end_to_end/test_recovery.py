@@ -93,8 +93,8 @@ def test_the_supervisor_is_killed(indexed: tuple[Home, Path]) -> None:
     generation = home.ask("status")["generation"]
     children = home.children()
     home.kill("supervisor")
-    for pid in children.values():  # they end by themselves; until then the old ones may still answer
-        until(lambda pid=pid: not is_alive(pid), "the processes without a supervisor have ended")
+    # They end by themselves; until then the old ones may still answer.
+    until(lambda: not any(map(is_alive, children.values())), "the processes without a supervisor have ended")
     assert seconds_until_served(home, root, '"def function_7("', "d0/f7.py") <= SERVED_WITHIN_S
     assert home.ask("status")["generation"] >= generation
     assert len(home.found("", root)) == N_FILES
@@ -123,13 +123,12 @@ def test_killed_in_the_middle_of_a_first_index(make_home: MakeHome) -> None:
     home = make_home({"INDEX_BATCH_MS": "20", "DAEMON_RESTART_BACKOFF_MS": "10"})
     root = tree_of(home.at / "tree", 600)
     home.add(root, wait=False)
-    seen = 0
+    seen = [0]
     for _ in range(3):
-        before = len(home.found("", root))
-        assert before >= seen  # what was committed stays
-        seen = before
+        seen.append(len(home.found("", root)))
+        assert seen[-1] >= seen[-2]  # what was committed stays
         home.kill("writer")
-        until(lambda seen=seen: len(home.found("", root)) > seen or seen == 600, "progress")
+        until(lambda: seen[-1] == 600 or len(home.found("", root)) > seen[-1], "progress")
     if workers := until(lambda: home.pids("worker"), "a worker"):
         os.kill(workers[0], signal.SIGKILL)
     home.sync(root)
@@ -156,6 +155,30 @@ def test_the_writer_dies_at_every_step_of_a_commit(own_home: Home, point: str) -
     home.sync(root)
     assert home.found("def:crash_test", root) == ["new.py"]
     assert len(home.found("", root)) == 6
+    assert home.fsck() == []
+
+
+@pytest.mark.parametrize("point", ["merge-written", "merge-before-commit", "merge-after-commit"])
+def test_a_merge_dies_at_every_step(make_home: MakeHome, point: str) -> None:
+    """The merging child or the writer dies; what it had written is swept up, and merging works afterwards."""
+    home = make_home({"STORE_MERGE_FANOUT": "2", "DAEMON_RESTART_BACKOFF_MS": "10"}, start=False)
+    home.env["EINSTEIN_CRASH_AT"] = point
+    root = tree_of(home.at / "tree", 5)
+    home.start()
+    home.add(root)
+    for i in range(6):
+        write(root / f"new{i}.py", f"def saved_{i}():\n    pass\n")
+        until(lambda: home.sync(root), "a writer that commits")
+    died = ("merge failed", "killed by signal 9")
+    until(lambda: any(how in home.log() for how in died), "a merge died")
+    assert home.found('"def saved_5("', root) == ["new5.py"]
+    home.stop()
+    del home.env["EINSTEIN_CRASH_AT"]
+    home.start()
+    until(lambda: home.ask("status")["index"]["merges"], "a merge")
+    home.sync(root)
+    assert len(home.found("", root)) == 11
+    assert home.found('"def saved_5("', root) == ["new5.py"]
     assert home.fsck() == []
 
 
