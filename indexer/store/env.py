@@ -3,12 +3,12 @@
 One environment per process and file, however often it is asked for: LMDB's file locks break when a process
 opens the same file twice. Choices, with their reasons:
 
-    map_size huge, never resized   resizing closes every open read transaction of the process metasync=False
-    0.16 instead of 0.32 ms a commit; a power cut may undo the last commit whole,
-                                   which `sync` prevents where something depends on it (see writer.py)
+    map_size huge, never resized   resizing closes every open read transaction of the process
+    metasync=False                 0.16 instead of 0.32 ms a commit; a power cut may undo the last commit
+                                   whole, which `sync` prevents where something depends on it (see writer.py)
     never writemap                 a full disk would be SIGBUS, a stray pointer a damaged file
     lib_version given              py-lmdb 3 carries two engines with different formats; 0.9 is the one whose
-                                   readers and writers we have measured
+                                   readers and writers were measured
     reads are short                a reader that stays open keeps old pages from being used again
 """
 
@@ -50,7 +50,9 @@ _CORRUPT = (
     lmdb.BadDbiError,
 )
 
-_opened: dict[Path, tuple[lmdb.Environment, int, bool]] = {}
+Key = tuple[Path, int]  # of a directory and the inode of its file: a damaged one is moved and made anew
+
+_opened: dict[Key, tuple[lmdb.Environment, int, bool]] = {}
 
 
 class Transaction:
@@ -99,9 +101,9 @@ class Transaction:
 class Env:
     """An open catalog file. Closing the last Env of a path closes the file."""
 
-    def __init__(self, path: Path, environment: lmdb.Environment, tables: dict[str, Any]) -> None:
+    def __init__(self, key: Key, environment: lmdb.Environment, tables: dict[str, Any]) -> None:
         """Use `open`."""
-        self._path = path
+        self._key = key
         self._environment = environment
         self._tables = tables
 
@@ -115,13 +117,13 @@ class Env:
             raise FileNotFoundError(directory / "data.mdb")
         path = directory.resolve()
         with _translated(f"opening the catalog {directory}"):
-            environment = _shared(path, map_gib, writable)
+            environment, key = _shared(path, map_gib, writable)
             try:
                 tables = _open_tables(environment, writable)
             except BaseException:
-                _release(path)
+                _release(key)
                 raise
-        return cls(path, environment, tables)
+        return cls(key, environment, tables)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -145,9 +147,21 @@ class Env:
         with _translated("checking readers of the catalog"):
             return int(self._environment.reader_check())
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the file under this path is another one by now: the catalog was damaged and made anew."""
+        return _inode(self._key[0]) != self._key[1]
+
     def close(self) -> None:
         """Let go; the environment closes with its last user in this process."""
-        _release(self._path)
+        _release(self._key)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return (path / "data.mdb").stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 @contextmanager
@@ -166,15 +180,16 @@ def _translated(doing: str) -> Iterator[None]:
         raise StoreError(f"{doing}: {error}") from error
 
 
-def _shared(path: Path, map_gib: int, writable: bool) -> lmdb.Environment:
-    known = _opened.get(path)
+def _shared(path: Path, map_gib: int, writable: bool) -> tuple[lmdb.Environment, Key]:
+    key = (path, _inode(path))
+    known = _opened.get(key)
     if known is not None:
         environment, users, can_write = known
         if writable and not can_write:
             raise StoreError(f"this process reads {path} already; open the writer first")
-        _opened[path] = (environment, users + 1, can_write)
-        return environment
-    options: dict[str, Any] = {"lib_version": _ENGINE} if not (path / "data.mdb").exists() else {}
+        _opened[key] = (environment, users + 1, can_write)
+        return environment, key
+    options: dict[str, Any] = {"lib_version": _ENGINE} if not key[1] else {}
     environment = lmdb.open(
         str(path),
         map_size=map_gib << 30,
@@ -185,19 +200,20 @@ def _shared(path: Path, map_gib: int, writable: bool) -> lmdb.Environment:
         mode=0o600,
         **options,
     )
-    _opened[path] = (environment, 1, writable)
-    return environment
+    key = (path, _inode(path))
+    _opened[key] = (environment, 1, writable)
+    return environment, key
 
 
-def _release(path: Path) -> None:
-    known = _opened.get(path)
+def _release(key: Key) -> None:
+    known = _opened.get(key)
     if known is None:
         return
     environment, users, can_write = known
     if users > 1:
-        _opened[path] = (environment, users - 1, can_write)
+        _opened[key] = (environment, users - 1, can_write)
     else:
-        del _opened[path]
+        del _opened[key]
         environment.close()
 
 

@@ -49,17 +49,18 @@ class Lease:
         os.close(self._fd)
 
 
-def oldest_generation(store_dir: Path) -> int | None:
-    """Return the oldest generation a living reader looks at, None without readers; forgets dead readers."""
-    oldest: int | None = None
+def generations(store_dir: Path) -> list[int]:
+    """Return the oldest generation of each living reader; forgets dead readers."""
     folder = store_dir / "readers"
     if not folder.is_dir():
-        return None
-    for path in folder.glob("*.lease"):
-        generation = _living(path)
-        if generation is not None:
-            oldest = generation if oldest is None else min(oldest, generation)
-    return oldest
+        return []
+    found = [_living(path) for path in folder.glob("*.lease")]
+    return [generation for generation in found if generation is not None]
+
+
+def oldest_generation(store_dir: Path) -> int | None:
+    """Return the oldest generation a living reader looks at, None without readers."""
+    return min(generations(store_dir), default=None)
 
 
 def _living(path: Path) -> int | None:

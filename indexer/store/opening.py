@@ -10,7 +10,7 @@ import numpy as np
 
 from config.errors import StoreCorrupt, StoreVersion
 from indexer.records import U32
-from indexer.store import catalog, recovery
+from indexer.store import catalog, lease, recovery
 from indexer.store.catalog import (
     BlobRecord,
     Change,
@@ -139,12 +139,14 @@ def _read(env: Env, state: State, segments_dir: Path) -> dict[int, str]:
 def _create(env: Env, state: State, store_dir: Path, fingerprint: str, changes_kept: int) -> None:
     """Make the first generation, from what is left of an index whose catalog was lost, if anything is."""
     saved = recovery.saved_roots(store_dir)
+    # Readers may still look at generations of the lost catalog; ours begin above them.
+    state.meta = Meta(generation=max(lease.generations(store_dir), default=0))
     with publishing(env, state, changes_kept) as draft:
         next_root = 1
         for root in saved.roots if saved is not None else ():
             draft.txn.put("roots", u32_key(root.id), pack(RootRecord(root.id, root.path, root.added_ns)))
             next_root = max(next_root, root.id + 1)
-        draft.meta = Meta(fingerprint=fingerprint, next_root=next_root)
+        draft.meta = msgspec.structs.replace(draft.meta, fingerprint=fingerprint, next_root=next_root)
         if saved is not None and saved.fingerprint == fingerprint:
             _adopt(draft, store_dir / "segments")
         draft.change = Change(everything=True)

@@ -87,7 +87,8 @@ def decode(data: Buffer, count: int, codec: int, domain: int) -> U32:
     """Decode one list."""
     raw = np.frombuffer(data, np.uint8)
     if codec == BITMAP:
-        return np.flatnonzero(np.unpackbits(raw, count=domain, bitorder="little")).astype(np.uint32)
+        bits = np.unpackbits(raw, count=domain, bitorder="little").view(np.bool_)
+        return np.flatnonzero(bits).astype(np.uint32)
     if codec == RAW:
         return raw.view(np.dtype(f"<u{raw_width(domain)}")).astype(np.uint32)
     units = raw if codec == GAP8 else raw.view(np.dtype("<u2"))

@@ -40,8 +40,10 @@ class Saved(msgspec.Struct, frozen=True):
 
 def save_roots(store_dir: Path, fingerprint: str, roots: list[SavedRoot]) -> None:
     """Keep the list of roots beside the catalog."""
-    data = msgspec.json.encode(Saved(FORMAT_VERSION, fingerprint, roots))
-    write_whole(store_dir / _ROOTS, msgspec.json.format(data) + b"\n")
+    data = msgspec.json.format(msgspec.json.encode(Saved(FORMAT_VERSION, fingerprint, roots))) + b"\n"
+    path = store_dir / _ROOTS
+    if not path.exists() or path.read_bytes() != data:
+        write_whole(path, data)
 
 
 def saved_roots(store_dir: Path) -> Saved | None:

@@ -108,6 +108,7 @@ class Reader:
 
     def __init__(self, store_dir: Path, env: Env) -> None:
         """Use `open`."""
+        self._dir = store_dir
         self._segments_dir = store_dir / "segments"
         self._env = env
         self._lease = Lease(store_dir)
@@ -137,6 +138,8 @@ class Reader:
         which the writer cannot use freed pool rows again.
         """
         with self._lock:
+            if self._env.is_replaced:
+                self._reopen()
             for attempt in range(RETRIES):
                 with self._env.read() as txn:
                     meta = self._meta(txn)
@@ -155,6 +158,12 @@ class Reader:
             assert self._current is not None
             self._renew(self._current)
             return self._current
+
+    def _reopen(self) -> None:
+        """Go over to a catalog that was made anew; generations of the old one mean nothing in it."""
+        env = Env.open(self._dir, writable=False)
+        self._env.close()
+        self._env, self._current = env, None
 
     def _renew(self, current: Snapshot) -> None:
         if self._lease.generation != current.generation:

@@ -584,5 +584,9 @@ class Writer:
                 remove(self._path(segment_id))
 
     def _save_roots(self) -> None:
+        """Keep the list of roots a second time; if that fails, the index itself is none the worse."""
         roots = [recovery.SavedRoot(root.id, root.path, root.added_ns) for root in self.roots()]
-        recovery.save_roots(self._dir, self._state.meta.fingerprint, roots)
+        try:
+            recovery.save_roots(self._dir, self._state.meta.fingerprint, roots)
+        except (StoreError, OSError) as error:
+            self.problems.append(f"the copy of the list of roots is out of date: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,20 @@ def test_a_damaged_catalog_is_made_anew_from_segments_and_the_list_of_roots(
         assert segment_files(tmp_path) == before  # nothing had to be prepared again
         check_snapshot(index.snapshot(), {1: {**FILES, "d.py": "delta(1)\n"}}, index.pool)
         assert fsck(tmp_path / "store", deep=True, quiet=True) == []
+
+
+def test_a_reader_goes_over_to_a_catalog_that_was_made_anew(tmp_path: Path) -> None:
+    two_segments(tmp_path)
+    aside = tmp_path / "aside"
+    reader = Reader.open(tmp_path / "store")
+    old = reader.snapshot()
+    shutil.move(tmp_path / "store" / "catalog", aside)
+    with SmallIndex(tmp_path) as index:
+        index.apply(1, {"e.py": "epsilon(1)\n"})
+        assert index.writer.generation > old.generation
+        check_snapshot(reader.snapshot(), {1: {"e.py": "epsilon(1)\n"}}, index.pool)
+        check_snapshot(old, {1: {**FILES, "d.py": "delta(1)\n"}}, index.pool)
+    reader.close()
 
 
 def test_another_model_forgets_content_and_keeps_roots(tmp_path: Path) -> None:
