@@ -37,6 +37,7 @@ class Merging:
         self._commits = commits
         self._wake = wake
         self._due = True
+        self._any_dead = False
         self._planning: Future[MergePlan | None] | None = None
         self._plan: MergePlan | None = None
         self._child: _Child | None = None
@@ -53,6 +54,10 @@ class Merging:
         """There may be something to merge."""
         self._due = True
 
+    def make_room(self) -> None:
+        """The pool is full: also rewrite segments with little dead content, whose rows become free."""
+        self._due = self._any_dead = True
+
     def step(self) -> None:
         """Go on with the merge under way, or plan the next."""
         if self._committing is not None:
@@ -62,8 +67,8 @@ class Merging:
         elif self._planning is not None:
             self._finish_plan()
         elif self._due and self.failures < FAILURES_MAX:
-            self._due = False
-            self._planning = self._submit(self._writer.plan_merge)
+            any_dead, self._due, self._any_dead = self._any_dead, False, False
+            self._planning = self._submit(lambda: self._writer.plan_merge(any_dead))
 
     def stop(self) -> None:
         """Give up the merge under way; its file is swept up at the next start."""

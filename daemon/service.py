@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from config import cores, paths
 from config import settings as config_settings
-from config.errors import EinsteinError, NoSuchRoot, StoreFull
+from config.errors import EinsteinError, NoSuchRoot, PoolFull, StoreFull
 from config.machine import detect
 from config.settings import Settings
 from daemon.child import Supervised
@@ -39,6 +39,7 @@ from daemon.watched import Barrier, WatchedRoot
 from indexer.embed.static import StaticModel, load_static_model
 from indexer.pipeline import Commit, Pipeline
 from indexer.records import Batch
+from indexer.source import Limits as FileLimits
 from indexer.store import versions
 from indexer.store.board import Board
 from indexer.store.catalog import RootRecord
@@ -142,6 +143,8 @@ class Service:
         except EinsteinError as error:
             self.trouble = error
             log.error("cannot commit: %s", error)
+            if isinstance(error, PoolFull):
+                self.merging.make_room()
             published = ()
         self._drain_wakes()
         if published:
@@ -285,16 +288,16 @@ class Service:
 
     def _watch(self, record: RootRecord) -> None:
         path = os.fsencode(record.path)
-        root = WatchedRoot(
-            record.id,
-            path,
-            config_settings.load(project_root=record.path),
-            self.wake,
-            self._scans,
-            record.complete,
-        )
+        settings, problem = self.settings, ""
+        try:
+            settings = _settings_of(record.path)
+        except EinsteinError as error:  # broken since it was added: the other roots must not suffer
+            problem = str(error)
+            log.error("%s; it counts for nothing until it is mended and the daemon restarted", problem)
+        root = WatchedRoot(record.id, path, settings, self.wake, self._scans, record.complete)
+        root.problem = problem
         self.roots[record.id] = root
-        self.pipeline.add_root(record.id, path)
+        self.pipeline.add_root(record.id, path, FileLimits.of(settings).languages)
         root.start()
 
     def _close(self) -> None:
@@ -329,7 +332,7 @@ class Service:
         cache = os.path.realpath(paths.cache_dir())
         if os.path.commonpath([real, cache]) == cache:
             raise NoSuchRoot(f"{path} lies in the index's own directory {cache}; choose another directory")
-        config_settings.load(project_root=real)  # a bad project file is told now, not after the first scan
+        _settings_of(real)  # a bad project file is told now, not after the first scan
         root_id = self.commits.submit(self.writer.add_root, real).result()
         self._watch(RootRecord(root_id, real, time.time_ns()))
         return root_id
@@ -390,6 +393,13 @@ class Service:
                 return root
         known = ", ".join(os.fsdecode(root.path) for root in self.roots.values()) or "none"
         raise NoSuchRoot(f"{path} is not an indexed root; roots are: {known}")
+
+
+def _settings_of(root: str) -> Settings:
+    """The settings of a root, its project file included. Raises ConfigError, UsageError."""
+    settings = config_settings.load(project_root=root)
+    FileLimits.of(settings)
+    return settings
 
 
 def main() -> int:
