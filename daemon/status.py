@@ -97,6 +97,7 @@ def root_status(service: Service, root_id: int, stats: StoreStats) -> dict[str, 
         "bytes_per_s": round(progress.bytes_done / taken) if taken > 0 else 0,
         "eta_s": round(left / files_per_s, 1) if files_per_s and left else 0.0,
         "skipped": dict(skipped),
+        "problem": root.problem,
         "last_scan": root.last_scan,
         "watcher": root.health(),
     }

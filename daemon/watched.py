@@ -55,6 +55,7 @@ class WatchedRoot:
         self.settings = settings
         self.barriers: list[Barrier] = []
         self.gone = False
+        self.problem = ""  # why its project file counts for nothing
         self.last_scan: dict[str, Any] = {}
         self.last_scan_ns = 0  # wall clock
         self.scans_ended = 0

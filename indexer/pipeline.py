@@ -76,9 +76,10 @@ class _Lane:
 class _RootWork:
     """What is under way for one root."""
 
-    def __init__(self, root_id: int, path: bytes) -> None:
+    def __init__(self, root_id: int, path: bytes, languages: frozenset[str]) -> None:
         self.root_id = root_id
         self.path = path
+        self.languages = languages
         self.outstanding: dict[bytes, int] = {}  # path -> ticket number; queued, in a worker or in a batch
         self.again: dict[bytes, tuple[int, FileChange]] = {}  # ticket of the first, the last change meanwhile
         self.taken: dict[bytes, Stat | None] = {}  # of those, what has left the queue: its stat when it did
@@ -116,9 +117,9 @@ class Pipeline:
         self._retry_at = 0.0  # after a failed commit: not before
         self._commit: tuple[_RootWork, list[Outcome], bool, Future[Commit]] | None = None
 
-    def add_root(self, root_id: int, path: bytes) -> None:
-        """Accept work for a root."""
-        self._roots[root_id] = _RootWork(root_id, path)
+    def add_root(self, root_id: int, path: bytes, languages: frozenset[str] = frozenset()) -> None:
+        """Accept work for a root, of which only files in these languages are indexed (none: all)."""
+        self._roots[root_id] = _RootWork(root_id, path, languages)
 
     def drop_root(self, root_id: int) -> None:
         """Forget a root's queued work; what its workers still return is dropped."""
@@ -247,7 +248,7 @@ class Pipeline:
         self._job_id += 1
         work.taken.update((change.path, change.stat) for change in changes)
         paths = tuple(change.path for change in changes)
-        return Job(self._job_id, work.root_id, work.path, paths, urgent=urgent)
+        return Job(self._job_id, work.root_id, work.path, paths, urgent=urgent, languages=work.languages)
 
     def _collect(self, result: JobResult) -> None:
         for casualty in result.casualties:
@@ -320,6 +321,7 @@ class Pipeline:
             if path in work.again:
                 work.outstanding[path], change = work.again.pop(path)
                 if change.stat is None:
+                    work.taken[path] = None
                     work.urgent.add([change], self._clock())
                 else:
                     work.urgent_queue.append(change)

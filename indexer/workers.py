@@ -25,6 +25,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -333,9 +334,6 @@ def main(arguments: Sequence[str]) -> int:
     _limit_memory(settings.workers.memory_mb)
     limits = Limits.of(settings)
 
-    def read(root: bytes, path: bytes) -> tuple[SourceFile | Skipped, Stat | None]:
-        return read_source_stat(root, path, limits)
-
     while True:
         try:
             message = connection.recv()
@@ -344,6 +342,7 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(message, str):
             cores.place(message)
             continue
+        read = partial(read_source_stat, limits=replace(limits, languages=message.languages))
         outcomes = run_job(message, lookup, preparer, read, page.note)
         connection.send((message.id, outcomes))
         page.clear()

@@ -77,7 +77,8 @@ class Bench:
 
     def paths(self, number: int) -> set[bytes]:
         batch = self.batches[number]
-        return {each.path for each in (*batch.upserts, *batch.skips)} | set(batch.removes)
+        paths = [each.path for each in batch.upserts] + [each.path for each in batch.skips]
+        return {*paths, *batch.removes}
 
 
 def changed(*paths: bytes) -> list[FileChange]:
@@ -296,3 +297,17 @@ def test_a_file_that_goes_or_is_ignored_while_under_way_is_removed_afterwards() 
     assert bench.batches[1].removes == [b"a.py"] and not bench.batches[1].upserts
     bench.commit()
     assert bench.pipeline.pending(ROOT) == 0
+
+
+def test_a_file_that_is_back_while_its_removal_is_committed_is_looked_at_again() -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"})
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    bench.pipeline.scanned(ROOT, [FileChange(b"a.py", None)])  # ignored
+    bench.commit()
+    bench.pipeline.step(0)
+    assert bench.batches[1].removes == [b"a.py"]
+    bench.pipeline.scanned(ROOT, changed(b"a.py"))  # and no longer, before the removal is committed
+    bench.commit()
+    bench.pipeline.step(0)
+    assert bench.paths(2) == {b"a.py"} and bench.batches[2].upserts
