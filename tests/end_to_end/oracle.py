@@ -180,6 +180,8 @@ Rules = list[
 
 def _below(root: Path, at: str, own: Rules, git: Rules, is_repository: bool) -> list[str]:
     own = [(at, _patterns(root / at / ".einsteinignore")), *own]
+    if at and (root / at / ".git").exists():  # a repository inside: its own rules only
+        git, is_repository = [], True
     if is_repository:
         git = [(at, _patterns(root / at / ".gitignore")), *git]
     found: list[str] = []

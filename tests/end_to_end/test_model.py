@@ -132,7 +132,7 @@ class Machine(RuleBasedStateMachine):
         return data.draw(st.sampled_from(self.roots), label="root")
 
     def some_file(self, data: st.DataObject, root: Path) -> Path | None:
-        files = sorted(path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts)
+        files = sorted(path for path in root.rglob("*") if _is_plain(path))
         return data.draw(st.sampled_from(files), label="file") if files else None
 
     def some_directory(self, data: st.DataObject, root: Path) -> Path | None:
@@ -246,6 +246,16 @@ class Machine(RuleBasedStateMachine):
         else:
             away.rename(root)
 
+    @rule(data=st.data(), to_directory=st.booleans())
+    def link(self, data: st.DataObject, to_directory: bool) -> None:
+        root = self.root(data)
+        target = self.some_directory(data, root) if to_directory else self.some_file(data, root)
+        link = root / ("linked" if to_directory else "link.py")
+        if target is not None and not link.is_symlink():
+            link.symlink_to(target)
+        elif link.is_symlink():
+            link.unlink()
+
     # ---- rules
 
     @rule(
@@ -265,10 +275,23 @@ class Machine(RuleBasedStateMachine):
 
     # ---- git
 
+    @rule(data=st.data(), directory=st.sampled_from(DIRECTORIES[1:]))
+    def a_repository_inside(self, data: st.DataObject, directory: str) -> None:
+        root = self.root(data)
+        inner = root / directory
+        if root in self.repositories or not inner.is_dir():
+            return
+        if (inner / ".git").exists():
+            shutil.rmtree(inner / ".git")
+        else:
+            git(inner, "init", "-q")
+
     @precondition(lambda self: self.repositories)
     @rule(data=st.data())
     def commit(self, data: st.DataObject) -> None:
         root = data.draw(st.sampled_from(self.repositories))
+        if len(list(root.rglob(".git"))) > 1:
+            return  # git refuses a repository inside that has no commit
         git(root, "add", "-A")
         git(root, "commit", "-q", "--allow-empty", "-m", "more")
 
@@ -389,6 +412,10 @@ def compare(
     event(f"hits: {min(len(holding), 3)}")
 
 
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and ".git" not in path.parts
+
+
 def retried(ask: Callable[[], dict[str, Any]] | Callable[[], list[int]]) -> Any:
     """What is asked of a daemon of which a process was killed just now."""
 
@@ -414,7 +441,7 @@ def teardown_module() -> None:
 
 TestModel = Machine.TestCase
 TestModel.settings = settings(
-    max_examples=EXAMPLES or 8,
+    max_examples=EXAMPLES or 20,
     stateful_step_count=30,
     derandomize=not EXAMPLES,
     database=None,
