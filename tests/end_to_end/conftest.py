@@ -20,6 +20,9 @@ def home() -> Iterator[Home]:
     """A daemon that all tests share, except those that harm it."""
     with home_at() as made:
         yield made
+        made.stop()
+        log = made.log()
+        assert "Traceback" not in log and " ERROR " not in log, log
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ impl LruCache {
 
 pub trait Evict { fn evict(&mut self); }
 """,
-    "docs/guide.md": "# Guide\n\nSet retry_limit before you call main.\n\n## Linked lists\n\nSee list_append.\n",
+    "docs/guide.md": "# Guide\n\nSet retry_limit before main.\n\n## Linked lists\n\nSee list_append.\n",
     "conf/app.toml": '[server]\nport = 8080\nname = "naïve café"\n',
     "tests/test_retry.py": "from lib.retry import RetryPolicy\n\n\ndef test_next_delay():\n"
     "    assert RetryPolicy(3).next_delay(1) == 0.2\n",
