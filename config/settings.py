@@ -42,6 +42,7 @@ class Watch:
     """How changes are noticed."""
 
     debounce_ms: int
+    settle_ms: int
     debounce_max_ms: int
     rescan_s: int
     pending_paths_max: int

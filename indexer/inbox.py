@@ -1,7 +1,7 @@
 """What the watcher has seen and nobody has taken yet: bounded, debounced, safe between threads.
 
-Two lanes become due by themselves. *Paths and trees* are due `debounce_ms` after the last event, at the
-latest `debounce_max_ms` after the first. A *rescan* (events were lost, rules changed, the timer) replaces all
+Two lanes become due by themselves. *Paths and trees* are due `debounce_ms` after the last event (`settle_ms`
+where every file was closed or moved into place), at the latest `debounce_max_ms` after the first. A *rescan* (events were lost, rules changed, the timer) replaces all
 of them; it is due after the same debounce, but not sooner than a gap after the last rescan: a checkout that
 floods the queue again and again is not answered by one scan after the other. Single files do not wait for
 the gap.
@@ -52,11 +52,13 @@ class Inbox:
         self._noticed = noticed
         self._debounce_s = settings.debounce_ms / 1000
         self._debounce_max_s = settings.debounce_max_ms / 1000
+        self._settle_s = min(settings.settle_ms, settings.debounce_ms) / 1000
         self._paths_max = settings.pending_paths_max
         self._clock = clock
         self.changed = threading.Condition()  # notified when something may be due sooner
         self._paths: set[bytes] = set()
         self._trees: set[bytes] = set()
+        self._unfinished: set[bytes] = set()  # of the paths, those that somebody may still be writing
         self._first_at = 0.0
         self._last_at = 0.0
         self._reasons: dict[str, None] = {}
@@ -71,13 +73,21 @@ class Inbox:
         self.rescans = 0
         self.last_event_ns = 0
 
-    def note(self, path: bytes) -> None:
-        """Remember a file to look at."""
-        self._add(self._paths, path)
+    def note(self, path: bytes, finished: bool = False) -> None:
+        """Remember a file to look at. finished: it was closed, moved or removed, so more is not expected."""
+        with self.changed:
+            if not finished:
+                self._unfinished.add(path)
+            elif path in self._unfinished:
+                self._unfinished.discard(path)
+                if not self._unfinished:
+                    self.changed.notify()  # due sooner than it was
+            self._add(self._paths, path)
 
     def note_tree(self, path: bytes) -> None:
         """Remember a directory below which everything is to be compared."""
-        self._add(self._trees, path)
+        with self.changed:
+            self._add(self._trees, path)
 
     def lose(self, reason: str, gap_s: float = RESCAN_GAP_S) -> None:
         """Ask for a rescan, `gap_s` after the last one at the earliest."""
@@ -149,24 +159,24 @@ class Inbox:
         return True
 
     def _add(self, lane: set[bytes], path: bytes) -> None:
-        with self.changed:
-            now = self._clock()
-            self.events += 1
-            self.last_event_ns = time.time_ns()
-            self._last_at = now
-            if not self._pending():
-                self._noticed()
-            empty = not (self._paths or self._trees)
-            if empty:
-                self._first_at = now
-            lane.add(path)
-            if len(self._paths) + len(self._trees) > self._paths_max:
-                first_at = self._first_at
-                self._clear()
-                self._lose(f"more than {self._paths_max} changes at once", RESCAN_GAP_S)
-                self._lost_at = min(self._lost_at, first_at)
-            elif empty:
-                self.changed.notify()
+        """Needs `changed` held."""
+        now = self._clock()
+        self.events += 1
+        self.last_event_ns = time.time_ns()
+        self._last_at = now
+        if not self._pending():
+            self._noticed()
+        empty = not (self._paths or self._trees)
+        if empty:
+            self._first_at = now
+        lane.add(path)
+        if len(self._paths) + len(self._trees) > self._paths_max:
+            first_at = self._first_at
+            self._clear()
+            self._lose(f"more than {self._paths_max} changes at once", RESCAN_GAP_S)
+            self._lost_at = min(self._lost_at, first_at)
+        elif empty:
+            self.changed.notify()
 
     def _lose(self, reason: str, gap_s: float) -> None:
         now = self._clock()
@@ -183,6 +193,7 @@ class Inbox:
 
     def _clear(self) -> None:
         self._paths.clear()
+        self._unfinished.clear()
         self._trees.clear()
 
     def _pending(self) -> int:
@@ -191,7 +202,8 @@ class Inbox:
         )
 
     def _paths_due_at(self) -> float:
-        return min(self._last_at + self._debounce_s, self._first_at + self._debounce_max_s)
+        quiet_s = self._debounce_s if self._unfinished or self._trees else self._settle_s
+        return min(self._last_at + quiet_s, self._first_at + self._debounce_max_s)
 
     def _oldest(self) -> float:
         return min(self._lost_at, self._first_at) if self._paths or self._trees else self._lost_at

@@ -310,6 +310,7 @@ if sys.platform == "linux":
     _CHANGES = In.IN_MODIFY | In.IN_ATTRIB | In.IN_CLOSE_WRITE | In.IN_CREATE | In.IN_DELETE | In.IN_MOVE
     _DIRECTORY_MASK = _CHANGES | In.IN_DELETE_SELF | In.IN_MOVE_SELF | In.IN_ONLYDIR | In.IN_DONT_FOLLOW
     _DIRECTORY_MASK |= In.IN_EXCL_UNLINK
+    _FINISHED = In.IN_CLOSE_WRITE | In.IN_MOVE | In.IN_DELETE
     _SPECIAL_MASK = In.IN_CREATE | In.IN_CLOSE_WRITE | In.IN_MOVE | In.IN_DELETE | In.IN_ONLYDIR
     _CAME = In.IN_CREATE | In.IN_MOVED_TO
     _WENT = In.IN_DELETE | In.IN_MOVED_FROM
@@ -430,7 +431,7 @@ if sys.platform == "linux":
             if mask & In.IN_ISDIR:
                 self._handle_directory(full, mask)
             elif self._rules.is_ignored(full, False) is None:
-                self._inbox.note(full)
+                self._inbox.note(full, bool(mask & _FINISHED))
 
         def _handle_directory(self, path: bytes, mask: int) -> None:
             if mask & _WENT:
