@@ -1,10 +1,10 @@
 """What the watcher has seen and nobody has taken yet: bounded, debounced, safe between threads.
 
 Two lanes become due by themselves. *Paths and trees* are due `debounce_ms` after the last event (`settle_ms`
-where every file was closed or moved into place), at the latest `debounce_max_ms` after the first. A *rescan* (events were lost, rules changed, the timer) replaces all
-of them; it is due after the same debounce, but not sooner than a gap after the last rescan: a checkout that
-floods the queue again and again is not answered by one scan after the other. Single files do not wait for
-the gap.
+where every file was closed or moved into place), at the latest `debounce_max_ms` after the first. A *rescan*
+(events were lost, rules changed, the timer) replaces all of them; it is due after the same debounce, but not
+sooner than a gap after the last rescan: a checkout that floods the queue again and again is not answered by
+one scan after the other. Single files do not wait for the gap.
 
 `Pacer` is the thread that calls `wake` when something becomes due; it sleeps otherwise.
 """

@@ -290,9 +290,7 @@ def _with_humps(segment: Segment, pattern: str, text: str) -> Iterator[int]:
         yield from _scan(segment, f"\n(?:{pattern})", False, 1, segment.names_prefix(beginning))
 
 
-def _scan(
-    segment: Segment, pattern: str, fold: bool, skip: int, among: range | None = None
-) -> Iterator[int]:
+def _scan(segment: Segment, pattern: str, fold: bool, skip: int, among: range | None = None) -> Iterator[int]:
     """Yield the numbers of the names in which a pattern matches, each once.
 
     skip   bytes of the match before the name

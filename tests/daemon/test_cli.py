@@ -238,7 +238,11 @@ def test_several_places_are_merged_by_score(server: Server, tree: Path) -> None:
 
     server.handler = handler
     merged = cli.search("q", [str(tree), str(tree / "sub"), str(tree)], {})
-    assert [(one["root"], one["path"]) for one in merged["hits"]] == [("/two", "b"), ("/one", "a"), ("/two", "c")]
+    assert [(one["root"], one["path"]) for one in merged["hits"]] == [
+        ("/two", "b"),
+        ("/one", "a"),
+        ("/two", "c"),
+    ]
     assert (merged["fresh"], merged["incomplete"], merged["warnings"]) == (False, "x", ["w"])
     assert (merged["files_searched"], len(server.asked)) == (18, 2)
 

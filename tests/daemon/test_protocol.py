@@ -43,10 +43,7 @@ def test_every_error_code_is_listed() -> None:
 
 
 def test_every_method_is_listed_with_its_parameters() -> None:
-    listed = {
-        row[0].strip("`"): dict(re.findall(r"`(\w+)` (\w+!?)", row[1]))
-        for row in table("## Methods")
-    }
+    listed = {row[0].strip("`"): dict(re.findall(r"`(\w+)` (\w+!?)", row[1])) for row in table("## Methods")}
     assert listed == wire.METHODS
 
 
