@@ -221,7 +221,7 @@ def _names(segment: Segment, query: NameQuery, deep: bool) -> tuple[I64, F32]:
         if pattern is not None:
             for number in islice(_with_humps(segment, pattern, query.text), NAMES_MAX):
                 found[number] = _score(segment.name(number), wanted, query.fold, HUMPS)
-        for number in islice(_scan(segment, _literal(wanted), query.fold, 0), NAMES_MAX):
+        for number in islice(_scan(segment, _literal(wanted, query.fold), query.fold, 0), NAMES_MAX):
             value = _score(segment.name(number), wanted, query.fold, PART)
             found[number] = max(found.get(number, 0.0), value)
     numbers = np.fromiter(found, np.int64, len(found))
@@ -366,8 +366,14 @@ def _paths_of(facts: RootFacts, doc: int) -> list[bytes]:
     return [path for slot in np.asarray(slots).tolist() if (path := facts.paths[slot])]
 
 
-def _literal(text: bytes) -> str:
-    return re.escape(text.decode("utf-8", "surrogateescape"))
+def _literal(text: bytes, fold: bool) -> str:
+    """Return the pattern of a part of a name.
+
+    Folded, k and s match their two cases and nothing beyond ASCII: RE2 is twice as fast without the Kelvin
+    sign and the long s.
+    """
+    pattern = re.escape(text.decode("utf-8", "surrogateescape"))
+    return re.sub("[ksKS]", lambda m: f"(?-i:[{m[0].lower()}{m[0].upper()}])", pattern) if fold else pattern
 
 
 def _cases(letter: bytes) -> tuple[bytes, ...]:
