@@ -163,6 +163,8 @@ def tree(root: Path) -> Tree:
 def text_of(raw: bytes) -> bytes | None:
     """The bytes as UTF-8 text; None if they are none, or have too long a line."""
     if raw[:2] == b"\xff\xfe":
+        if len(raw) % 2:
+            return None
         raw = raw[2:].decode("utf-16-le").encode()
     if b"\0" in raw or max(map(len, raw.split(b"\n"))) > LINE_CHARS_MAX:
         return None
