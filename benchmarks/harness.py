@@ -84,7 +84,9 @@ def record(name: str, result: dict[str, Any], raw: dict[str, Any] | None = None)
     document = {
         "name": name,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": " ".join(
+            ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(_plain, sys.argv[1:])]
+        ),
         "commit": commit(),
         "machine": about,
         "result": result,
@@ -94,6 +96,11 @@ def record(name: str, result: dict[str, Any], raw: dict[str, Any] | None = None)
     print(json.dumps(result, indent=1))
     print(f"recorded in {path.relative_to(REPOSITORY)}")
     return path
+
+
+def _plain(argument: str) -> str:
+    """An argument without the directories of this machine."""
+    return Path(argument).name if argument.startswith("/") else argument
 
 
 @contextmanager
