@@ -424,7 +424,7 @@ class Machine(RuleBasedStateMachine):
 
 TestIncremental = Machine.TestCase
 TestIncremental.settings = settings(
-    max_examples=EXAMPLES or 20,
+    max_examples=EXAMPLES or 50,
     stateful_step_count=30,
     derandomize=not EXAMPLES,
     database=None,
