@@ -91,7 +91,7 @@ def _disk() -> Iterator[Check]:
     while not at.exists():
         at = at.parent
     free = shutil.disk_usage(at).free
-    detail = f"{free / 1e9:.1f} GB free at {at}; an index takes about a sixth of its source, vectors included"
+    detail = f"{free / 1e9:.1f} GB free at {at}; an index takes about twice its source, vectors included"
     yield Check("disk", free >= DISK_FREE_BYTES_MIN, detail)
 
 

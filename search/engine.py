@@ -89,7 +89,7 @@ class Engine:
         facts = self._root_facts(snapshot, request.root_id)
         case = case_of(query)
         plan = make(query, request.mode, lambda text: estimate_docs(snapshot, text, case))
-        ranked = self._meanings.of(snapshot, facts, budget)
+        ranked = self._meanings.of(snapshot, facts, budget, request.path_prefix)
         search = Search(
             snapshot=snapshot,
             facts=facts,

@@ -52,9 +52,9 @@ class Meanings:
         """Return the vector of a query text; read only."""
         return self._embed(text)
 
-    def of(self, snapshot: Snapshot, facts: RootFacts, budget: Budget) -> RankedTerms:
-        """Return the retriever of ranked terms for one query."""
-        return RankedTerms(self, snapshot, facts, budget)
+    def of(self, snapshot: Snapshot, facts: RootFacts, budget: Budget, below: str = "") -> RankedTerms:
+        """Return the retriever of ranked terms for one query, asked in the directory `below` of the root."""
+        return RankedTerms(self, snapshot, facts, budget, below)
 
     def _embed_text(self, text: str) -> F32:
         assert self.embedder is not None
@@ -67,11 +67,14 @@ class Meanings:
 class RankedTerms:
     """Ranks the chunks of one snapshot."""
 
-    def __init__(self, meanings: Meanings, snapshot: Snapshot, facts: RootFacts, budget: Budget) -> None:
+    def __init__(
+        self, meanings: Meanings, snapshot: Snapshot, facts: RootFacts, budget: Budget, below: str
+    ) -> None:
         self._meanings = meanings
         self._snapshot = snapshot
         self._facts = facts
         self._budget = budget
+        self._below = below.encode("utf-8", "surrogateescape")
         self.unranked = False  # vectors were asked for and there are none
 
     def rank(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
@@ -112,9 +115,8 @@ class RankedTerms:
 
     def _chunk_of(self, term: Similar) -> int:
         """Return the chunk at path:line. Raises UsageError."""
-        path = term.path.encode("utf-8", "surrogateescape").lstrip(b"/")
-        slot = self._facts.view.slot_of(path.removeprefix(b"./"))
-        if slot < 0 or not self._facts.alive[slot]:
+        slot = self._slot_of(term.path)
+        if slot < 0:
             raise UsageError(f"similar: there is no file {term.path} in the index of this root")
         doc = int(self._facts.doc[slot])
         segment, ordinal = self._snapshot.locate_doc(doc)
@@ -125,6 +127,15 @@ class RankedTerms:
         local = low + int(np.searchsorted(segment.chunk_line[low:high], term.line, side="right")) - 1
         start = np.array([int(segment.chunk_start[max(low, local)])])
         return int(chunks_at(self._snapshot, np.array([doc]), start)[0])
+
+    def _slot_of(self, path: str) -> int:
+        """Return the file at a path relative to where the query is asked, else to the root; -1 if none."""
+        relative = path.encode("utf-8", "surrogateescape").lstrip(b"/").removeprefix(b"./")
+        for candidate in (self._below + relative, relative):
+            slot = self._facts.view.slot_of(candidate)
+            if slot >= 0 and self._facts.alive[slot]:
+                return slot
+        return -1
 
 
 def _reciprocal(n: int, k: float) -> F32:

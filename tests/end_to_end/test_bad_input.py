@@ -189,6 +189,12 @@ def test_a_bad_setting_keeps_the_daemon_from_starting_and_says_so(own_home: Home
     del own_home.env["EINSTEIN_WATCH_DEBOUNCE"]
 
 
+def test_an_unknown_language_keeps_the_daemon_from_starting_and_says_so(own_home: Home) -> None:
+    done = own_home.run("searchd", "start", EINSTEIN_INDEX_LANGUAGES="go,pyhton")
+    assert done.returncode == 2
+    assert "unknown language 'pyhton'; did you mean 'python'?" in done.stderr
+
+
 def test_two_daemons_started_at_once(own_home: Home) -> None:
     """One wins, the other says so; nobody fails."""
     command = [sys.executable, "-m", "daemon.admin", "start"]

@@ -286,6 +286,10 @@ def test_similar_code_leaves_the_code_itself_out(corpus: Corpus) -> None:
     answer = corpus.search("similar:app/retry.py:8")
     assert answer.hits
     assert all((hit.path, hit.line) != ("app/retry.py", 8) for hit in answer.hits)
+    below = corpus.search("similar:retry.py:8", path_prefix="app/")
+    assert [(hit.path, hit.line) for hit in below.hits] == [
+        (hit.path, hit.line) for hit in answer.hits if hit.path.startswith("app/")
+    ]
     with pytest.raises(UsageError, match=r"no file nowhere\.py"):
         corpus.search("similar:nowhere.py:1")
     with pytest.raises(UsageError, match="has 11 lines"):
