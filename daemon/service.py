@@ -1,6 +1,6 @@
 """The writer process: owns the watchers, the pipeline, the store and the merges; publishes generations.
 
-`python -m daemon.service`, started by the supervisor. One thread, the service thread, owns all state and runs
+`daemon.writer` is the process around it. One thread, the service thread, owns all state and runs
 `Service.run`. Three others help it and hand their results back through futures and one wake-up pipe: the
 commit thread (every call of `Writer`), the scan thread, and the threads of the control socket, which ask
 for work by `Service.call`. Parsing happens in worker processes, merging in a child process.
@@ -16,34 +16,26 @@ from __future__ import annotations
 import logging
 import os
 import queue
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from config import cores, paths
+from config import paths
 from config import settings as config_settings
 from config.errors import EinsteinError, NoSuchRoot, PoolFull, StoreFull
 from config.machine import detect
 from config.settings import Settings
-from daemon.child import Supervised
-from daemon.control import Control
-from daemon.listening import listen
 from daemon.merging import Merging
-from daemon.server import Limits, Server
 from daemon.watched import Barrier, WatchedRoot
-from indexer.embed.static import StaticModel, load_static_model
+from indexer.embed.static import StaticModel
 from indexer.pipeline import Commit, Pipeline
 from indexer.records import Batch
-from indexer.source import Limits as FileLimits
+from indexer.source import Limits
 from indexer.store import versions
 from indexer.store.board import Board
 from indexer.store.catalog import RootRecord
-from indexer.store.format import FORMAT_VERSION
 from indexer.store.lookup import Lookup
 from indexer.store.pool import Pool
 from indexer.store.writer import StoreStats, Writer
@@ -59,8 +51,19 @@ log = logging.getLogger("einstein.service")
 class Service:
     """State of the writer process."""
 
-    def __init__(self, settings: Settings, store_dir: Path, model: StaticModel, pool_dir: Path) -> None:
-        """Open the store (raises StoreError) and start nothing yet."""
+    def __init__(
+        self,
+        settings: Settings,
+        store_dir: Path,
+        model: StaticModel,
+        pool_dir: Path,
+        in_use: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Open the store (raises StoreError) and start nothing yet.
+
+        in_use  called while there is indexing to do: the daemon is not idle then
+        """
+        self._in_use = in_use
         self.settings = settings
         self.store_dir = store_dir
         self.model = model
@@ -147,6 +150,8 @@ class Service:
                 self.merging.make_room()
             published = ()
         self._drain_wakes()
+        if self.pipeline.busy:
+            self._in_use()
         if published:
             self.trouble = None
             self.merging.note_commit()
@@ -297,7 +302,7 @@ class Service:
         root = WatchedRoot(record.id, path, settings, self.wake, self._scans, record.complete)
         root.problem = problem
         self.roots[record.id] = root
-        self.pipeline.add_root(record.id, path, FileLimits.of(settings).languages)
+        self.pipeline.add_root(record.id, path, Limits.of(settings).languages)
         root.start()
 
     def _close(self) -> None:
@@ -398,38 +403,5 @@ class Service:
 def _settings_of(root: str) -> Settings:
     """The settings of a root, its project file included. Raises ConfigError, UsageError."""
     settings = config_settings.load(project_root=root)
-    FileLimits.of(settings)
+    Limits.of(settings)
     return settings
-
-
-def main() -> int:
-    """Run the writer process until SIGTERM."""
-    supervised = Supervised()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s writer %(levelname)s %(message)s")
-    settings = config_settings.load()
-    # The service thread hands out work and answers requests; what costs is done by the workers and by numpy
-    # and zlib in the commit thread. All of it yields to queries.
-    cores.place("background")
-    store_dir = paths.ensure_private_dir(paths.store_dir(FORMAT_VERSION))
-    model = load_static_model()
-    pool_dir = paths.ensure_private_dir(paths.pool_dir(model.fingerprint))
-    service = Service(settings, store_dir, model, pool_dir)
-    control = Control(service)
-    server = Server(
-        listen(paths.writer_socket()), control.dispatch, Limits.of(settings), slow=control.is_slow
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
-    serving = threading.Thread(target=server.run, name="control")
-    serving.start()
-    supervised.ready()
-    try:
-        service.run()
-    finally:
-        server.stop()
-        serving.join()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

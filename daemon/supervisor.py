@@ -68,7 +68,7 @@ class Plan:
         """Return the plan of this user. Raises SocketPathTooLong, ConfigError."""
         python = (sys.executable, "-P", "-m")
         return cls(
-            writer=(*python, "daemon.service"),
+            writer=(*python, "daemon.writer"),
             query=(*python, "daemon.server"),
             n_query=settings.query.processes or machine.detect().query_processes(),
             socket_path=paths.query_socket(),
