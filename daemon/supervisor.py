@@ -34,7 +34,6 @@ from daemon.child import ACTIVE, LIFE_FD, READY, REPORT_FD, SUPERVISOR_PID, chil
 from daemon.client import READY_FD
 from daemon.listening import listen
 from daemon.logfile import LogFile, LogFileHandler
-from indexer.languages import resolve
 
 LISTEN_FD = "EINSTEIN_LISTEN_FD"
 BACKOFF_MAX_S = 30.0
@@ -410,8 +409,11 @@ def main() -> int:
         os.set_inheritable(report_to, False)
     try:
         settings = configuration.load()
-        for language in settings.index.languages:
-            resolve(language)  # the writer would refuse it too, but only in the log
+        if settings.index.languages:
+            from indexer.languages import resolve  # names only; nothing of the index
+
+            for language in settings.index.languages:
+                resolve(language)  # the writer would refuse it too, but only in the log
         Supervisor(Plan.of(settings), report_to).run()
     except EinsteinError as error:
         report(report_to, error_line(error))
