@@ -24,25 +24,27 @@ from typing import TypeVar
 
 from config import paths
 from config import settings as config_settings
-from config.errors import EinsteinError, NoSuchRoot, PoolFull, StoreFull
+from config.errors import EinsteinError, NoSuchRoot, PoolFull, StoreFull, UsageError
 from config.machine import detect
 from config.settings import Settings
 from daemon.merging import Merging
 from daemon.watched import Barrier, WatchedRoot
 from indexer.embed.static import StaticModel
 from indexer.pipeline import Commit, Pipeline
-from indexer.records import Batch
+from indexer.records import Batch, FileChange
 from indexer.source import Limits
 from indexer.store import versions
-from indexer.store.board import Board
+from indexer.store.board import ROOTS_MAX, Board
 from indexer.store.catalog import RootRecord
 from indexer.store.lookup import Lookup
 from indexer.store.pool import Pool
 from indexer.store.writer import StoreStats, Writer
 from indexer.workers import WorkerPool
 
+_PROJECT_FILE = os.fsencode(paths.PROJECT_FILE)
 TICK_S = 0.5  # the longest the service sleeps: timers, merges and readers are looked at this often
-BULK_WORKERS_FROM = 512  # paths of scans under way from which on every core parses
+FAST_FROM = 512  # paths of scans under way from which on every core parses
+SEVERAL_FROM = 64  # and from which on there is a worker for each background core
 
 T = TypeVar("T")
 log = logging.getLogger("einstein.service")
@@ -221,8 +223,12 @@ class Service:
             return
         if hinted:
             self.pipeline.hint(root.root_id, hinted)
-        if changes is None:
-            return
+        if changes is not None:
+            self._take_scan(root, changes)
+        if _names_project_file(hinted) or _names_project_file(changes or []):
+            self._reload(root)
+
+    def _take_scan(self, root: WatchedRoot, changes: list[FileChange]) -> None:
         self.pipeline.scanned(root.root_id, changes)
         root.first_ticket = root.first_ticket or self.pipeline.ticket()
         for barrier in root.barriers:
@@ -265,6 +271,7 @@ class Service:
         self.board.beat()
 
     def phase(self, root: WatchedRoot) -> str:
+        """How far a root is: "missing", "first_index" or "ready" (every file was in the index once)."""
         if root.gone:
             return "missing"
         if root.complete:
@@ -285,25 +292,45 @@ class Service:
                         barrier.done.set_result(None)
 
     def _resize(self) -> None:
-        """Every core for a first build, the background cores for everyday changes."""
-        if self.pipeline.bulk_left >= BULK_WORKERS_FROM:
-            self.workers.resize(self.settings.workers.count or self._machine.workers_fast(), "fast")
+        """Every core for a first build, the background cores for much work, one worker for a saved file."""
+        count, left = self.settings.workers.count, self.pipeline.bulk_left
+        if left >= FAST_FROM:
+            self.workers.resize(count or self._machine.workers_fast(), "fast")
+        elif left >= SEVERAL_FROM:
+            self.workers.resize(count or self._machine.workers(), "background")
         else:
             self.workers.resize(1, "background")
 
     def _watch(self, record: RootRecord) -> None:
         path = os.fsencode(record.path)
-        settings, problem = self.settings, ""
-        try:
-            settings = _settings_of(record.path)
-        except EinsteinError as error:  # broken since it was added: the other roots must not suffer
-            problem = str(error)
-            log.error("%s; it counts for nothing until it is mended and the daemon restarted", problem)
+        settings, problem = self._settings_or_default(record.path)
+        if problem:
+            log.error("%s; it counts for nothing until it is mended", problem)
         root = WatchedRoot(record.id, path, settings, self.wake, self._scans, record.complete)
         root.problem = problem
         self.roots[record.id] = root
         self.pipeline.add_root(record.id, path, Limits.of(settings).languages)
         root.start()
+
+    def _settings_or_default(self, path: str) -> tuple[Settings, str]:
+        """A root's settings, and what is wrong with its project file: then it has the user's settings."""
+        try:
+            return _settings_of(path), ""
+        except EinsteinError as error:  # broken since it was added: the other roots must not suffer
+            return self.settings, str(error)
+
+    def _reload(self, root: WatchedRoot) -> None:
+        """Begin anew with a root whose project file says something else now; who waits goes on waiting."""
+        path = os.fsdecode(root.path)
+        if self._settings_or_default(path) == (root.settings, root.problem):
+            return
+        log.info("%s: the project file has changed", path)
+        waiting, root.barriers = root.barriers, []
+        root.stop()
+        self._watch(RootRecord(root.root_id, path, 0, complete=root.complete))
+        begun = self.roots[root.root_id]
+        number = begun.request_scan("project file", everything=True)
+        begun.barriers = [Barrier(0, number, barrier.done) for barrier in waiting]
 
     def _close(self) -> None:
         for root in self.roots.values():
@@ -337,6 +364,8 @@ class Service:
         cache = os.path.realpath(paths.cache_dir())
         if os.path.commonpath([real, cache]) == cache:
             raise NoSuchRoot(f"{path} lies in the index's own directory {cache}; choose another directory")
+        if len(self.roots) >= ROOTS_MAX:
+            raise UsageError(f"{ROOTS_MAX} roots are indexed already; `searchd remove ROOT` makes room")
         _settings_of(real)  # a bad project file is told now, not after the first scan
         root_id = self.commits.submit(self.writer.add_root, real).result()
         self._watch(RootRecord(root_id, real, time.time_ns()))
@@ -365,6 +394,9 @@ class Service:
         hinted = root.take(self.lookup, self.pipeline.under_way(root_id))
         if hinted:
             self.pipeline.hint(root_id, hinted)
+        if _names_project_file(hinted):
+            self._reload(root)
+            root = self.root(root_id)
         if need_scan:
             number = root.request_scan("asked for")
         else:
@@ -398,6 +430,10 @@ class Service:
                 return root
         known = ", ".join(os.fsdecode(root.path) for root in self.roots.values()) or "none"
         raise NoSuchRoot(f"{path} is not an indexed root; roots are: {known}")
+
+
+def _names_project_file(changes: list[FileChange]) -> bool:
+    return any(change.path == _PROJECT_FILE for change in changes)
 
 
 def _settings_of(root: str) -> Settings:

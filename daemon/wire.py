@@ -51,7 +51,6 @@ METHODS: dict[str, dict[str, str]] = {
         "deadline_ms": "int",
         "stream": "bool",
         "wait": "bool",
-        "render": "dict",
     },
     "cancel": {"id": "id!"},
     "status": {},

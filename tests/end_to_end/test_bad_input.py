@@ -19,6 +19,7 @@ import pytest
 from config import paths
 from config.errors import NoSuchRoot, ProtocolError, QuerySyntaxError, SocketPathTooLong, UsageError
 from daemon import client, wire
+from indexer.store.board import ROOTS_MAX
 from indexer.store.format import FORMAT_VERSION
 from tests.end_to_end.home import PATIENCE_S, REPO, Home, grow, home_at, save, until, write
 
@@ -312,3 +313,13 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
         done = home.run("search", "x", str(root))
         assert done.returncode == 1
         assert "first index: 0 of 1 files" in done.stdout and "disk full" in done.stdout
+
+
+def test_more_roots_than_there_is_room_for(own_home: Home) -> None:
+    own_home.start()
+    for number in range(ROOTS_MAX):
+        own_home.add(grow(own_home.at / f"t{number}", {"a.txt": "word\n"}), wait=False)
+    with pytest.raises(UsageError, match=f"{ROOTS_MAX} roots are indexed already"):
+        own_home.add(grow(own_home.at / "more", {"a.txt": "word\n"}))
+    own_home.sync(own_home.at / "t63")
+    assert own_home.found("word", own_home.at / "t63") == ["a.txt"]

@@ -41,3 +41,19 @@ def test_a_project_file_that_breaks_later_is_told_and_harms_nobody(own_home: Hom
         assert ".einstein.toml" in own_home.status(broken)["problem"] or "pythn" in text
         assert own_home.status(broken)["problem"]
         assert not own_home.status(sound)["problem"]
+
+
+def test_a_project_file_that_changes_counts_at_once(home: Home) -> None:
+    root = grow(home.at / "changing", {"a.py": "alpha = 1\n", "b.c": "int alpha;\n", "sub/c.py": "alpha\n"})
+    home.add(root)
+    assert set(home.found("alpha", root)) == {"a.py", "b.c", "sub/c.py"}
+    write(root / ".einstein.toml", '[index]\nlanguages = ["py"]\n')
+    home.sync(root)
+    assert set(home.found("alpha", root)) == {"a.py", "sub/c.py"}
+    write(root / ".einstein.toml", '[index]\nignore = ["sub/"]\n')
+    home.sync(root)
+    assert set(home.found("alpha", root)) == {"a.py", "b.c"}
+    (root / ".einstein.toml").unlink()
+    home.sync(root)
+    assert set(home.found("alpha", root)) == {"a.py", "b.c", "sub/c.py"}
+    home.ask("remove", path=str(root))
