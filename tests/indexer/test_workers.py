@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -237,3 +238,19 @@ def test_content_without_parser_says_so(tree: Path) -> None:
     assert prepared.source.digest == source.digest
     assert prepared.vectors.shape == (len(prepared.parsed.chunks), 0)
     assert not preparer.prepare(source).source.flags & FLAG_UNPARSED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited on Linux only")
+def test_a_file_that_needs_too_much_memory_is_set_aside(start, tree: Path) -> None:
+    pool = start(1, file_deadline_ms=30_000, memory_mb=64)
+    (tree / "large.py").write_bytes(SLOW)
+    pool.submit(job_of(tree, "m0.py", "large.py", "m1.py"))
+    found = outcomes_of(results_of(pool, 3))
+    large = found[b"large.py"]
+    if isinstance(large, Skipped):  # even words and vectors needed too much
+        assert large.reason == "crash"
+    else:
+        assert large.prepared.parsed.problems
+        assert not len(large.prepared.parsed.symbols)
+    assert found[b"m0.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
+    assert found[b"m1.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
