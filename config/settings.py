@@ -251,6 +251,11 @@ def load(
     return _assemble(values, origins)
 
 
+def variable(key: str) -> str:
+    """The environment's name of a setting: watch.debounce_ms -> EINSTEIN_WATCH_DEBOUNCE_MS."""
+    return ENV_PREFIX + key.replace(".", "_").upper()
+
+
 def nearest(name: str, known: list[str]) -> str:
     """The known name most like `name`, or "" if none is alike."""
     import difflib
@@ -349,7 +354,7 @@ def _environment_keys(environ: Mapping[str, str]) -> dict[str, str]:
     like a group, or is nearly a setting, is a spelling mistake and an error; any other EINSTEIN_ name is
     somebody else's.
     """
-    by_name = {ENV_PREFIX + key.replace(".", "_").upper(): key for key in _KINDS}
+    by_name = {variable(key): key for key in _KINDS}
     found: dict[str, str] = {}
     for name in environ:
         if not name.startswith(ENV_PREFIX):

@@ -57,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    command("start", start, "start the daemon if it is not running")
+    started = command("start", start, "start the daemon if it is not running")
     command("stop", stop, "let it finish what it is doing and end")
-    command("restart", restart, "stop it, then start it")
+    restarted = command("restart", restart, "stop it, then start it")
     shown = command("status", status, "what is indexed, and how the processes do")
     shown.add_argument("--json", action="store_true", help="as one JSON object")
     for name, run, about in (
@@ -80,16 +80,27 @@ def _parser() -> argparse.ArgumentParser:
     config_ = command("config", config, "the settings in force")
     config_.add_argument("--show-origin", action="store_true", help="and where each value comes from")
     config_.add_argument("root", metavar="ROOT", nargs="?", help="with the project file of this root")
+    for made in (started, restarted, config_):
+        made.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, above all files"
+        )
     return parser
 
 
-def start(_options: Options, _style: Style) -> int:
+def start(options: Options, _style: Style) -> int:
     """`searchd start`"""
+    flags = _flags(options.set)
+    found = settings.load(flags=flags)
     if is_alive(pid := client.running_pid()):  # if not, its writer still holds the lock, for a moment
+        if flags:
+            raise UsageError(
+                f"process {pid} runs with other settings; `searchd restart --set ...` replaces it"
+            )
         print(f"already running (process {pid})")
         return YES
-    wait_s = settings.load().daemon.start_timeout_ms / 1000
-    said = "started" if client.start_daemon(wait_s) else "already running"
+    environ = os.environ | {settings.variable(key): value for key, value in flags.items()}
+    wait_s = found.daemon.start_timeout_ms / 1000
+    said = "started" if client.start_daemon(wait_s, environ) else "already running"
     print(f"{said} (process {client.running_pid()})")
     return YES
 
@@ -102,6 +113,7 @@ def stop(_options: Options, _style: Style) -> int:
 
 def restart(options: Options, style: Style) -> int:
     """`searchd restart`"""
+    settings.load(flags=_flags(options.set))  # a mistake is told before anything stops
     client.stop_daemon()
     return start(options, style)
 
@@ -208,7 +220,8 @@ def log(options: Options, _style: Style) -> int:
 
 def config(options: Options, style: Style) -> int:
     """`searchd config`: as TOML, so that it can be copied into a settings file."""
-    found = settings.load(None if options.root is None else _directory(options.root))
+    root = None if options.root is None else _directory(options.root)
+    found = settings.load(root, _flags(options.set))
     group = ""
     for key, value, origin in found.items():
         if key.split(".")[0] != group:
@@ -218,6 +231,17 @@ def config(options: Options, style: Style) -> int:
         line = f"{key.split('.')[1]} = {clean(shown)}"
         print(line + (style.paint("faint", f"  # {clean(origin)}") if options.show_origin else ""))
     return YES
+
+
+def _flags(pairs: list[str]) -> dict[str, str]:
+    """Read `--set KEY=VALUE`. Raises UsageError."""
+    flags = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes KEY=VALUE, for example watch.debounce_ms=80, not {pair!r}")
+        flags[key] = value
+    return flags
 
 
 def _directory(path: str) -> str:

@@ -97,7 +97,7 @@ def test_start_waits_as_long_as_the_settings_say(
 ) -> None:
     (home / "config.toml").write_text("[daemon]\nstart_timeout_ms = 1234\n")
     waited: list[float] = []
-    monkeypatch.setattr(client, "start_daemon", lambda wait_s: waited.append(wait_s) or True)
+    monkeypatch.setattr(client, "start_daemon", lambda wait_s, _environ: waited.append(wait_s) or True)
     assert admin.main(["restart"]) == 0
     assert waited == [1.234]
     assert capsys.readouterr().out.startswith("started")

@@ -203,3 +203,18 @@ def test_idle_exit() -> None:
         root = grow(home.at / "tree", {"a.py": "awake = 1\n"})
         assert home.run("search", "awake", str(root)).returncode == 0  # and is started again
         assert home.pid and home.pid != os.getpid()
+
+
+def test_settings_on_the_command_line_are_above_all_others(own_home: Home) -> None:
+    shown = own_home.run("searchd", "config", "--show-origin", "--set", "query.limit=3").stdout
+    assert "limit = 3  # flag" in shown
+    wrong = own_home.run("searchd", "start", "--set", "query.limt=3")
+    assert wrong.returncode == 2 and "did you mean query.limit?" in wrong.stderr
+    assert own_home.run("searchd", "start", "--set", "query.limit").returncode == 2
+    assert own_home.run("searchd", "start", "--set", "query.limit=3").returncode == 0
+    root = grow(own_home.at / "tree", {f"f{i}.py": "alpha = 1\n" for i in range(6)})
+    own_home.add(root)
+    assert len(own_home.ask("search", {"query": "alpha", "path": str(root)})["hits"]) == 3
+    assert "restart --set" in own_home.run("searchd", "start", "--set", "query.limit=4").stderr
+    assert own_home.run("searchd", "restart", "--set", "query.limit=4").returncode == 0
+    assert len(own_home.ask("search", {"query": "alpha", "path": str(root)})["hits"]) == 4
