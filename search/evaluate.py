@@ -384,8 +384,3 @@ def _estimate(snapshot: Snapshot, query: TrigramQuery) -> int | None:
         return None if None in parts else sum(counts) + sum(part for part in parts if part is not None)
     known = counts + [part for part in parts if part is not None]
     return min(known) if known else None
-
-
-def all_places(evidence: Iterable[Evidence], name: str) -> Places:
-    """Return the places of all evidence of one retriever."""
-    return join_places([item.places for item in evidence if item.name == name])
