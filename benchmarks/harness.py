@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from daemon.client import Connection
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUNS = Path(__file__).resolve().parent / "runs"
 LIBRARIES = ("numpy", "lmdb", "watchdog", "tree-sitter", "faiss-cpu", "google-re2", "msgspec")
@@ -131,6 +133,21 @@ def private_daemon(keep: Path | None = None, **settings: str) -> Iterator[Path]:
                 os.environ[name] = value
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def indexed_copy(connection: Connection, corpus: Path, folder: Path) -> Path:
+    """Return `folder`/tree, a copy of the corpus that may be edited, completely indexed."""
+    tree = folder / "tree"
+    if not tree.exists():
+        shutil.copytree(corpus, tree, symlinks=True)
+    connection.call("add", {"path": str(tree), "wait": True}, timeout=3600)
+    return tree
+
+
+def editable_files(tree: Path) -> list[Path]:
+    """Return the C sources of a tree, or its Python sources if it has none."""
+    found = sorted(f for f in tree.rglob("*.[ch]") if f.is_file() and not f.is_symlink())
+    return found or sorted(tree.rglob("*.py"))
 
 
 def program(name: str) -> str:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.harness import Stopwatch, private_daemon, record, summary
+from benchmarks.harness import Stopwatch, editable_files, indexed_copy, private_daemon, record, summary
 from benchmarks.index_full import root_status
 from daemon import client
 
@@ -32,14 +31,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with private_daemon(options.keep) as folder:
-        tree = folder / "tree"
-        if not tree.exists():
-            shutil.copytree(options.corpus, tree, symlinks=True)
         connection = client.connect(start=False)
-        connection.call("add", {"path": str(tree), "wait": True}, timeout=3600)
+        tree = indexed_copy(connection, options.corpus, folder)
         files = root_status(connection, tree)["files"]
-        candidates = sorted(f for f in tree.rglob("*.[ch]") if f.is_file() and not f.is_symlink())
-        candidates = candidates or sorted(tree.rglob("*.py"))
+        candidates = editable_files(tree)
         chosen = random.Random(options.seed)
         times = [edit(connection, tree, chosen.choice(candidates), number) for number in range(options.edits)]
         connection.call("sync", {"path": str(tree)}, timeout=60)

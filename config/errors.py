@@ -122,9 +122,3 @@ class ModelError(EinsteinError):
     """An embedding model cannot be loaded or does not fit the index."""
 
     code = "model"
-
-
-class WorkerDied(EinsteinError):
-    """A parse worker crashed, ran past its deadline or past its memory limit."""
-
-    code = "worker_died"
