@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from indexer.records import I64, U16, U32, U64, Bool
+from indexer.records import I64, U8, U16, U32, U64, Bool
 from search.regex_trigrams import TrigramQuery
 
 # Costs on one core, measured on Linux 6.1: decoding a posting list, per list and per document in it;
@@ -29,16 +29,22 @@ class Contents(Protocol):
     @property
     def n_docs(self) -> int: ...
     @property
-    def content(self) -> memoryview: ...
+    def block_doc(self) -> U32: ...
     @property
     def doc_start(self) -> U64: ...
     @property
     def doc_len(self) -> U32: ...
     @property
+    def line_data(self) -> U8: ...
+    @property
+    def line_off(self) -> U32: ...
+    @property
     def tri_key(self) -> U32: ...
     @property
     def tri_count(self) -> U16: ...
     def trigram_docs(self, key: int) -> U16: ...
+    def unpack(self, block: int) -> bytes: ...
+    def doc_bytes(self, ordinal: int) -> bytes: ...
 
 
 class TrigramFilter:
@@ -146,13 +152,3 @@ def as_ordinals(mask: Bool | None, base: int, n_docs: int) -> I64 | None:
         return None
     part = mask[base : base + n_docs]
     return None if part.all() else np.flatnonzero(part)
-
-
-def runs(ordinals: I64) -> list[tuple[int, int]]:
-    """Return sorted ordinals as runs [first, last] of neighbours."""
-    if not len(ordinals):
-        return []
-    breaks = np.flatnonzero(np.diff(ordinals) != 1)
-    firsts = ordinals[np.concatenate(([0], breaks + 1))]
-    lasts = ordinals[np.concatenate((breaks, [len(ordinals) - 1]))]
-    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

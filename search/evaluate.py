@@ -23,6 +23,7 @@ from search.candidates import TrigramFilter, as_ordinals
 from search.facts import RootFacts
 from search.filters import Surroundings, field_mask
 from search.lexis import in_places
+from search.matcher import Matcher
 from search.places import (
     Places,
     by_segment,
@@ -49,7 +50,7 @@ from search.plan import (
 from search.query import Meaning, Similar
 from search.regex_trigrams import TrigramQuery, conjunction
 from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
-from search.text import Matcher, TextMatches, search_docs
+from search.text import TextMatches, search_docs
 
 QUALIFIED_PER_DOC = 10_000  # matches of one document that `in:` and `kind:` choose from
 

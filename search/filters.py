@@ -18,8 +18,8 @@ from indexer.records import Bool
 from search.changed import ChangedFiles
 from search.facts import RootFacts, find_all
 from search.fields import path_form, path_regex, since_start
+from search.matcher import BadPattern, Case, Matcher, matching_lines
 from search.query import Field
-from search.text import BadPattern, Case, Matcher, matching_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from search.places import (
     definitions_of_chunks,
 )
 from search.rank import Asked, Features
+from search.stretch import stretch_of
 from search.symbol import EXACT, FOLDED, PREFIX
 
 RECENT_NS = 86_400 * 10**9
@@ -361,8 +362,10 @@ def _edges(snapshot: Snapshot, table: Candidates, words: tuple[str, ...]) -> tup
     rows = np.flatnonzero(~table.is_chunk & ~table.is_file & (table.end > table.start))
     for segment, _, positions, ordinals in by_segment(snapshot, table.doc[rows]):
         at = rows[positions]
-        content = np.frombuffer(segment.content, np.uint8)
-        first = segment.doc_start[ordinals].astype(np.int64)
+        distinct, which = np.unique(ordinals, return_inverse=True)
+        text = stretch_of(segment, distinct)
+        content = np.frombuffer(text.content, np.uint8)
+        first = text.start[which]
         start, end = first + table.start[at], first + table.end[at]
         # Separators stand between documents, so the bytes around a match can be read, but for the first.
         left = ~_IS_WORD[content[np.maximum(start - 1, 0)]] | ~_IS_WORD[content[start]] | (start == 0)
@@ -371,7 +374,7 @@ def _edges(snapshot: Snapshot, table: Candidates, words: tuple[str, ...]) -> tup
         lengths = {len(word) for word in spelled}
         some = np.flatnonzero(np.isin(end - start, list(lengths)))
         for i in some.tolist():
-            exact[at[i]] = bytes(segment.content[start[i] : end[i]]) in spelled
+            exact[at[i]] = text.content[start[i] : end[i]] in spelled
     return whole, exact
 
 

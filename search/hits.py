@@ -151,7 +151,7 @@ class HitMaker:
         if known is None:
             if len(self._contents) > 64:
                 self._contents.clear()
-            known = self._contents[doc] = bytes(segment.doc_bytes(ordinal))
+            known = self._contents[doc] = segment.doc_bytes(ordinal)
         return known
 
     def _indexed_place(self, row: int, segment: Segment, content: bytes) -> _Place:

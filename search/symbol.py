@@ -22,8 +22,8 @@ from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 from search.budget import Budget
 from search.facts import RootFacts, find_all
+from search.matcher import Matcher, compile_pattern, matching_lines
 from search.places import Places, join_places, make_places, no_places, parents, segment_masks, spread
-from search.text import Matcher, compile_pattern, matching_lines
 
 EXACT, FOLDED, PREFIX, HUMPS, FOLDED_PREFIX, PART = (
     1.0,

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from config.errors import StoreCorrupt
 from indexer.records import I64, KINDS, ROLES, U32
 from indexer.store import postings
-from indexer.store.format import ENCODINGS, LINE_BLOCK_BITS, SEPARATOR
+from indexer.store.format import ENCODINGS, SEPARATOR
 from indexer.store.segment import Segment
 from indexer.store.segment_file import Array
 from indexer.store.segment_writer import by_name
@@ -52,7 +53,9 @@ def _rising(name: str, keys: Array) -> Iterator[str]:
 
 def _sizes(segment: Segment) -> Iterator[str]:
     s = segment
-    yield from _offsets("doc_start", s.doc_start, s.n_docs, len(s.content))
+    yield from _offsets("block_off", s.block_off, len(s.block_doc) - 1, len(s.block_data))
+    yield from _offsets("block_doc", s.block_doc, len(s.block_off) - 1, s.n_docs)
+    yield from _offsets("line_off", s.line_off, s.n_docs, len(s.line_data))
     yield from _offsets("tri_off", s.tri_off, len(s.tri_key), len(s.tri_data))
     yield from _offsets("term_off", s.term_off, len(s.term_hash), len(s.term_data))
     yield from _offsets("term_post", s.term_post, len(s.term_hash), len(s.term_tf))
@@ -69,18 +72,28 @@ def _documents(segment: Segment) -> Iterator[str]:
     if not np.array_equal(np.diff(starts), segment.doc_len.astype(np.int64) + len(SEPARATOR)):
         yield "doc_start and doc_len do not agree"
         return
-    raw = np.frombuffer(segment.content, np.uint8)
-    for i, byte in enumerate(SEPARATOR):
-        if not (raw[starts[1:] - len(SEPARATOR) + i] == byte).all():
-            yield "a document is not followed by the separator"
-            break
-    blocks = np.bincount(np.flatnonzero(raw == 10) >> LINE_BLOCK_BITS, minlength=len(segment.newlines))
-    if not np.array_equal(np.cumsum(blocks) - blocks, segment.newlines):
-        yield "newlines does not count the newlines"
+    for block in range(len(segment.block_doc) - 1):
+        try:
+            yield from _block(segment, block)
+        except StoreCorrupt as error:
+            yield str(error)
     yield from _below("language", segment.language, len(segment.languages))
     yield from _below("encoding", segment.encoding, len(ENCODINGS))
     if len(np.unique(segment.doc_blob)) != segment.n_docs or (segment.doc_blob == 0).any():
         yield "doc_blob has a blob twice or none"
+
+
+def _block(segment: Segment, block: int) -> Iterator[str]:
+    """Check separators and line tables of a block's documents."""
+    content, at = segment.block(block), segment.block_start(block)
+    for ordinal in range(int(segment.block_doc[block]), int(segment.block_doc[block + 1])):
+        start = int(segment.doc_start[ordinal]) - at
+        end = start + int(segment.doc_len[ordinal])
+        if content[end : end + len(SEPARATOR)] != SEPARATOR:
+            yield f"document {ordinal} is not followed by the separator"
+        newlines = np.flatnonzero(np.frombuffer(content[start:end], np.uint8) == 10)
+        if not np.array_equal(segment.line_starts(ordinal)[1:], newlines + 1):
+            yield f"the line table of document {ordinal} does not fit its content"
 
 
 def _names(segment: Segment) -> Iterator[str]:

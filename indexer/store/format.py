@@ -16,9 +16,11 @@ sections, and a table of the sections:
 
 Sections (n documents, c chunks, d definitions, r references, w names, t trigrams, k terms):
 
-    content        the documents' bytes, each followed by SEPARATOR: no match of a line crosses documents
-    newlines       u32: newlines in `content` before byte 0, 4096, 8192, ...; lines are counted from there
-    doc_*          start u64 [n+1] in content, len u32, blob u32
+    block_*        the documents' bytes, each followed by SEPARATOR (so no match of a line crosses documents),
+                   packed as blocks.py has it: data; doc u32 [b+1], the first document of each block; off u64
+                   [b+1] into data
+    line_*         the line tables of the documents (blocks.py): data; off u32 [n+1] into data
+    doc_*          start u64 [n+1] in the unpacked bytes of all blocks, len u32, blob u32
     digest, language, encoding, flags
                    of each document: 16 bytes, u8 (index into Table.languages), u8 (index into ENCODINGS), u16
     tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of ordinals in
@@ -42,13 +44,15 @@ Sections (n documents, c chunks, d definitions, r references, w names, t trigram
 
 Offsets `start`, `end`, ... of definitions, references and chunks count from the start of the document.
 
-Worked example: "ab\\n" and "abc" as the documents 0 and 1. content = "ab\\n" "\\n\\0\\n" "abc" "\\n\\0\\n",
-doc_start = 0, 6, 12, doc_len = 3, 3, newlines = 0. The only trigram is "abc" (windows with a newline are left
-out): tri_key = 0x616263, tri_count = 1, tri_data = 02 (a bitmap over two documents: one byte; the gap form is
-as long, and at equal length the bitmap wins).
+Worked example: "ab\\n" and "abc" as the documents 0 and 1. One block holds "ab\\n\\n\\0\\nabc\\n\\0\\n":
+block_doc = 0, 2, block_off = 0, 13; doc_start = 0, 6, 12, doc_len = 3, 3; line_data = 3, line_off = 0, 1, 1.
+The only trigram is "abc" (windows with a newline are left out): tri_key = 0x616263, tri_count = 1,
+tri_data = 02 (a bitmap over two documents: one byte; the gap form is as long, and at equal length the bitmap
+wins).
 
 FORMAT_VERSION guards the directory (its name ends in the version) and every file in it. History:
     1  first layout
+    2  contents in LZ4 blocks; line tables by document
 """
 
 from __future__ import annotations
@@ -57,7 +61,7 @@ import struct
 
 import msgspec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MAGIC = b"EINSTSEG"
 PREAMBLE = struct.Struct("<8sIIQQII")  # the last field is the crc32 of the bytes before it
@@ -65,7 +69,6 @@ PREAMBLE_BYTES = 64
 ALIGN = 64
 
 SEPARATOR = b"\n\0\n"
-LINE_BLOCK_BITS = 12  # one newline count for every 4096 bytes of content
 NO_ROW = 0xFFFFFFFF
 NO_BLOB = 0  # blob ids start at 1
 DOCS_MAX = 65_535
@@ -74,8 +77,11 @@ ENCODINGS: tuple[str, ...] = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")  # a
 
 # Section -> NumPy type of its array.
 SECTIONS: dict[str, str] = {
-    "content": "u1",
-    "newlines": "<u4",
+    "block_data": "u1",
+    "block_doc": "<u4",
+    "block_off": "<u8",
+    "line_data": "u1",
+    "line_off": "<u4",
     "doc_start": "<u8",
     "doc_len": "<u4",
     "doc_blob": "<u4",

@@ -8,7 +8,7 @@ gigabyte of C has about a million), not by the content.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from pathlib import Path
@@ -20,14 +20,15 @@ import numpy.typing as npt
 from indexer.records import I32, I64, U8, U32, Bool
 from indexer.store import faults, postings
 from indexer.store.disk import disk_errors
-from indexer.store.format import DOCS_MAX, SEPARATOR, Counts, SegmentInfo
+from indexer.store.format import DOCS_MAX, Counts, SegmentInfo
 from indexer.store.segment import Segment
-from indexer.store.segment_file import Array, Newlines, Section, SegmentFile
+from indexer.store.segment_file import Array, Section, SegmentFile
 from indexer.store.segment_writer import (
     POSTINGS_BLOCK,
     ListWriter,
     bases,
     by_name,
+    put_contents,
     put_def_names,
     put_names,
     put_terms,
@@ -36,7 +37,6 @@ from indexer.store.segment_writer import (
 
 Keys = npt.NDArray[np.unsignedinteger]
 
-_CONTENT_BLOCK = 1 << 23
 _BUCKET_BITS = 16  # keys are cut into blocks at values of their highest bits
 
 
@@ -156,32 +156,14 @@ def _put_live(out: SegmentFile, name: str, parts: list[_Input], live: list[Bool]
 
 def _write_docs(out: SegmentFile, parts: list[_Input]) -> tuple[list[str], int]:
     live = [part.live for part in parts]
-    lengths = np.concatenate([part.segment.doc_len[part.live] for part in parts]).astype(np.int64)
-    starts = bases(lengths + len(SEPARATOR))
-    section, newlines = out.section("content", int(starts[-1])), Newlines(int(starts[-1]))
-    for part in parts:
-        for block in _content_blocks(part):
-            section.write(block)
-            newlines.feed(block)
-    section.close()
-    out.put("newlines", newlines.table())
-    out.put("doc_start", starts)
-    out.put("doc_len", lengths)
+    contents = (part.segment.doc_bytes(each) for part in parts for each in np.flatnonzero(part.live).tolist())
+    lengths = put_contents(out, contents)
     _put_live(out, "doc_blob", parts, live)
     out.put("digest", np.concatenate([part.segment.digest[part.live] for part in parts]))
     languages = _write_languages(out, parts)
     _put_live(out, "encoding", parts, live)
     _put_live(out, "flags", parts, live)
     return languages, int(lengths.sum())
-
-
-def _content_blocks(part: _Input) -> Iterator[memoryview]:
-    """The bytes of each run of live documents, separators included, a few megabytes at a time."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], part.live, [False])).astype(np.int8)))
-    for first, last in edges.reshape(-1, 2).tolist():
-        at, end = int(part.segment.doc_start[first]), int(part.segment.doc_start[last])
-        for start in range(at, end, _CONTENT_BLOCK):
-            yield part.segment.content[start : min(start + _CONTENT_BLOCK, end)]
 
 
 def _write_languages(out: SegmentFile, parts: list[_Input]) -> list[str]:

@@ -20,20 +20,19 @@ import numpy.typing as npt
 from config.errors import StoreCorrupt
 from indexer.records import DIGEST_BYTES, I32, U8, U16, U32, U64
 from indexer.store import postings
+from indexer.store.blocks import line_starts, unpack
 from indexer.store.format import (
     ALIGN,
     FORMAT_VERSION,
-    LINE_BLOCK_BITS,
     MAGIC,
     PREAMBLE,
     PREAMBLE_BYTES,
     SECTIONS,
-    SEPARATOR,
     Place,
     Table,
 )
 
-_NEWLINE = 10
+BLOCKS_KEPT = 8  # unpacked blocks of one segment that a process keeps
 _table_decoder = msgspec.msgpack.Decoder(Table)
 
 
@@ -47,9 +46,12 @@ class Segment:
     n_refs: int
     n_names: int
     languages: tuple[str, ...]
-    content: memoryview  # bytes of all documents with their separators
 
-    newlines: U32
+    block_data: U8
+    block_doc: U32
+    block_off: U64
+    line_data: U8
+    line_off: U32
     doc_start: U64
     doc_len: U32
     doc_blob: U32
@@ -104,10 +106,9 @@ class Segment:
         for name, kind in SECTIONS.items():
             setattr(self, name, _array(mapping, table.sections[name], kind))
         self.digest = self.digest.reshape(-1, DIGEST_BYTES)
-        place = table.sections["content"]
-        self._content_at = place.offset
-        self.content = memoryview(mapping)[place.offset : place.offset + place.nbytes]
-        self._bytes = np.frombuffer(self.content, np.uint8)
+        place = table.sections["block_data"]
+        self._packed = memoryview(mapping)[place.offset : place.offset + place.nbytes]
+        self._unpacked: dict[int, bytes] = {}
         place = table.sections["name_data"]
         self.names = memoryview(mapping)[place.offset : place.offset + place.nbytes]
 
@@ -127,33 +128,50 @@ class Segment:
 
     # Contents and lines
 
-    def doc_bytes(self, ordinal: int) -> memoryview:
-        """Return the content of a document without copying it."""
-        start = int(self.doc_start[ordinal])
-        return self.content[start : start + int(self.doc_len[ordinal])]
+    def doc_bytes(self, ordinal: int) -> bytes:
+        """Return the content of a document."""
+        block = self.block_of(ordinal)
+        start = int(self.doc_start[ordinal]) - self.block_start(block)
+        return self.block(block)[start : start + int(self.doc_len[ordinal])]
+
+    def block_of(self, ordinal: int) -> int:
+        """Return the block that holds a document."""
+        return int(np.searchsorted(self.block_doc, ordinal, side="right")) - 1
+
+    def block_start(self, block: int) -> int:
+        """Return where a block begins in the unpacked bytes of all blocks, as doc_start has it."""
+        return int(self.doc_start[self.block_doc[block]])
+
+    def block(self, block: int) -> bytes:
+        """Return a block's bytes: its documents, each with a separator. Raises StoreCorrupt."""
+        known = self._unpacked.get(block)
+        if known is None:
+            known = self.unpack(block)
+            if len(self._unpacked) >= BLOCKS_KEPT:
+                self._unpacked = {}  # replaced whole: threads share a segment
+            self._unpacked[block] = known
+        return known
+
+    def unpack(self, block: int) -> bytes:
+        """Return what `block` does without keeping it."""
+        low, high = self.block_off[block : block + 2].tolist()
+        nbytes = self.block_start(block + 1) - self.block_start(block)
+        try:
+            return unpack(self._packed[low:high], nbytes)
+        except ValueError as error:
+            raise StoreCorrupt(f"{self.path.name}: block {block}: {error}") from error
 
     def language_name(self, ordinal: int) -> str:
         """Return the language of a document."""
         return self.languages[int(self.language[ordinal])]
 
+    def line_starts(self, ordinal: int) -> U32:
+        """Return where each line of a document starts; after a last newline, the document's end too."""
+        return line_starts(self.line_data[self.line_off[ordinal] : self.line_off[ordinal + 1]])
+
     def line_of(self, ordinal: int, offset: int) -> int:
         """Return the 1-based line of a byte offset in a document."""
-        start = int(self.doc_start[ordinal])
-        return self._newlines_before(start + offset) - self._newlines_before(start) + 1
-
-    def line_bounds(self, ordinal: int, offset: int) -> tuple[int, int]:
-        """Return the offsets [start, end) of the line around an offset, its line end not included."""
-        first = int(self.doc_start[ordinal]) + self._content_at
-        last = first + int(self.doc_len[ordinal])
-        at = first + offset
-        start = self._mapping.rfind(b"\n", first, at) + 1 or first
-        end = self._mapping.find(b"\n", at, last)
-        return start - first, (last if end < 0 else end) - first
-
-    def _newlines_before(self, position: int) -> int:
-        block = position >> LINE_BLOCK_BITS
-        part = self._bytes[block << LINE_BLOCK_BITS : position]
-        return int(self.newlines[block]) + int(np.count_nonzero(part == _NEWLINE))
+        return int(np.searchsorted(self.line_starts(ordinal), offset, side="right"))
 
     # Trigrams and terms
 
@@ -252,7 +270,7 @@ class Segment:
         """Let go of the mapping; it ends with the last array that someone still holds."""
         for name in SECTIONS:
             delattr(self, name)
-        del self._bytes, self.names, self._mapping
+        del self._unpacked, self._packed, self.names, self._mapping
 
 
 def _array(mapping: mmap.mmap, place: Place, kind: str) -> npt.NDArray[np.generic]:
@@ -308,4 +326,4 @@ def _check_places(path: Path, table: Table, end: int) -> None:
 
 def content_bytes(segment: Segment) -> int:
     """Return the bytes of all documents, separators not counted."""
-    return len(segment.content) - len(SEPARATOR) * segment.n_docs
+    return int(segment.doc_len.sum(dtype=np.int64))

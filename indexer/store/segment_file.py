@@ -21,7 +21,6 @@ from indexer.store.disk import TEMPORARY, flush_directory, remove, translated
 from indexer.store.format import (
     ALIGN,
     FORMAT_VERSION,
-    LINE_BLOCK_BITS,
     MAGIC,
     PREAMBLE,
     PREAMBLE_BYTES,
@@ -142,26 +141,3 @@ class SegmentFile:
         flush_directory(self._path.parent)
         sizes = {name: place.nbytes for name, place in self._places.items()}
         return SegmentInfo(self._id, counts, content_bytes, at + len(table), sizes)
-
-
-class Newlines:
-    """Counts newlines of a content section as it streams by."""
-
-    def __init__(self, total: int) -> None:
-        """Prepare for `total` bytes."""
-        self._blocks = np.zeros((total >> LINE_BLOCK_BITS) + 1, np.uint32)
-        self._position = 0
-
-    def feed(self, data: bytes | memoryview) -> None:
-        """Take the next bytes."""
-        raw = np.frombuffer(data, np.uint8)
-        first = self._position >> LINE_BLOCK_BITS
-        blocks = (np.flatnonzero(raw == 10) + self._position >> LINE_BLOCK_BITS) - first
-        counts = np.bincount(blocks) if len(blocks) else np.zeros(0, np.int64)
-        self._blocks[first : first + len(counts)] += counts.astype(np.uint32)
-        self._position += len(raw)
-
-    def table(self) -> Array:
-        """Return the newlines before every block."""
-        before = np.cumsum(self._blocks, dtype=np.uint32) - self._blocks
-        return before.astype(np.uint32)

@@ -8,20 +8,20 @@ dictionary gives each a number) and over blocks that bound memory.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from indexer.records import I64, U8, U32, U64, PreparedFile
 from indexer.store import postings
+from indexer.store.blocks import BlockWriter
 from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, SEPARATOR, Counts, SegmentInfo
-from indexer.store.segment_file import Array, Newlines, Section, SegmentFile
+from indexer.store.segment_file import Array, Section, SegmentFile
 
 Doc = tuple[int, PreparedFile, U32]  # blob id, content, pool row of each chunk (NO_ROW: none)
 
 POSTINGS_BLOCK = 1 << 22  # postings encoded at a time: about 200 MB of working memory
-_CONTENT_BLOCK = 1 << 23
 _HASH_BITS = 40  # of a term's hash; the other 24 number the posting
 
 
@@ -113,38 +113,36 @@ def _joined(parts: list[Array], dtype: str) -> Array:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
+def put_contents(out: SegmentFile, contents: Iterable[bytes]) -> I64:
+    """Write blocks and line tables of documents in order. Returns the length of each."""
+    section = out.section("block_data")
+    blocks = BlockWriter(section.write)
+    blocks.add(contents)
+    blocks.finish()
+    section.close()
+    out.put("block_doc", blocks.block_doc)
+    out.put("block_off", blocks.block_off)
+    tables, nbytes = blocks.line_tables()
+    out.put("line_data", tables)
+    offsets = bases(nbytes)
+    assert offsets[-1] < 1 << 32, int(offsets[-1])
+    out.put("line_off", offsets)
+    lengths = blocks.doc_len
+    out.put("doc_start", bases(lengths + len(SEPARATOR)))
+    out.put("doc_len", lengths)
+    return lengths
+
+
 def _write_docs(out: SegmentFile, docs: Sequence[Doc], languages: list[str]) -> int:
     sources = [prepared.source for _, prepared, _ in docs]
-    lengths = np.array([len(source.content) for source in sources], np.int64)
-    starts = bases(lengths + len(SEPARATOR))
-    section, newlines = out.section("content", int(starts[-1])), Newlines(int(starts[-1]))
-    for block in _blocks([source.content for source in sources]):
-        section.write(block)
-        newlines.feed(block)
-    section.close()
+    lengths = put_contents(out, [source.content for source in sources])
     language = {name: i for i, name in enumerate(languages)}
-    out.put("newlines", newlines.table())
-    out.put("doc_start", starts)
-    out.put("doc_len", lengths)
     out.put("doc_blob", np.array([blob for blob, _, _ in docs], np.uint32))
     out.put("digest", b"".join(source.digest for source in sources))
     out.put("language", np.array([language[source.language] for source in sources], np.uint8))
     out.put("encoding", np.array([ENCODINGS.index(source.encoding) for source in sources], np.uint8))
     out.put("flags", np.array([source.flags for source in sources], np.uint16))
     return int(lengths.sum())
-
-
-def _blocks(contents: list[bytes]) -> Iterator[bytes]:
-    """Join contents and separators into blocks of a few megabytes."""
-    parts: list[bytes] = []
-    size = 0
-    for content in contents:
-        parts += (content, SEPARATOR)
-        size += len(content)
-        if size >= _CONTENT_BLOCK:
-            yield b"".join(parts)
-            parts, size = [], 0
-    yield b"".join(parts)
 
 
 def _write_trigrams(out: SegmentFile, files: list[PreparedFile]) -> int:

@@ -16,8 +16,8 @@ from config.errors import UsageError
 from search.changed import ChangedFiles, changed_files
 from search.facts import DOCS, GENERATED, TEST, VENDORED, RootFacts, find_all, make_facts
 from search.filters import Surroundings, field_mask, glob_mask, glob_regex, prefix_mask
+from search.matcher import Case
 from search.query import Field
-from search.text import Case
 from tests.search.corpus import Corpus
 
 PATHS = (

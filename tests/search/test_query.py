@@ -14,6 +14,7 @@ from indexer.languages import LANGUAGES
 from indexer.records import KINDS
 from search.fields import FIELDS, SINCE_SECONDS, path_form, path_regex, since_start
 from search.lex import is_bare_word
+from search.matcher import Matcher
 from search.query import (
     DEPTH_MAX,
     QUERY_CHARS_MAX,
@@ -35,7 +36,6 @@ from search.query import (
     terms,
 )
 from search.shape import shape
-from search.text import Matcher
 
 
 def words(*texts: str) -> Query:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.trigram import trigrams
+from search.matcher import BadPattern, Matcher, compile_pattern
 from search.regex_syntax import Chars, Unsupported, atoms, parse_regex
 from search.regex_trigrams import ALL, KEYS_MAX, TrigramQuery, trigram_query
-from search.text import BadPattern, Matcher, compile_pattern
 
 
 def of(pattern: str, fold: bool = False) -> TrigramQuery:

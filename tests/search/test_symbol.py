@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from config.errors import Cancelled
 from search.budget import Budget
 from search.facts import make_facts
+from search.matcher import compile_pattern
 from search.places import Places
 from search.symbol import (
     dotted,
@@ -21,7 +22,6 @@ from search.symbol import (
     hump_pattern,
     name_query,
 )
-from search.text import compile_pattern
 from tests.search.corpus import Corpus
 
 NAMES = (

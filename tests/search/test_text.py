@@ -17,17 +17,9 @@ from indexer.records import I64
 from indexer.store.segment import Segment
 from indexer.trigram import trigrams
 from search.budget import Budget
-from search.candidates import TrigramFilter, runs
-from search.text import (
-    BadPattern,
-    Case,
-    Matcher,
-    TextMatches,
-    compile_pattern,
-    matching_lines,
-    scan_docs,
-    search_docs,
-)
+from search.candidates import TrigramFilter
+from search.matcher import BadPattern, Case, Matcher, compile_pattern, matching_lines
+from search.text import TextMatches, scan_docs, search_docs
 from tests.support import small_segment
 
 FOREVER = Budget(1e9)
@@ -204,11 +196,6 @@ def test_lines_are_matched_by_themselves(pattern: str) -> None:
     matcher = Matcher(pattern)
     expected = [bool(matcher.find(line.encode())) for line in lines]
     assert matching_lines(matcher, data, offsets).tolist() == expected
-
-
-def test_runs_of_neighbours() -> None:
-    assert runs(np.array([1, 2, 3, 7, 9, 10])) == [(1, 3), (7, 7), (9, 10)]
-    assert runs(np.array([], np.int64)) == []
 
 
 _alphabet = "abkK\u212a\n_ "

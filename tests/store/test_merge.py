@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.records import PreparedFile
-from indexer.store import merge, segment_writer
+from indexer.store import blocks, merge, segment_writer
 from indexer.store.format import SECTIONS
 from indexer.store.merge import MergeInput, MergePlan, packed, run_merge
 from indexer.store.segment import Segment
@@ -74,7 +74,7 @@ def test_a_merge_without_live_documents_writes_no_file(tmp_path: Path) -> None:
 def test_small_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (merge, segment_writer):
         monkeypatch.setattr(module, "POSTINGS_BLOCK", 7)
-        monkeypatch.setattr(module, "_CONTENT_BLOCK", 11)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 11)
     files = [(prepared(text), i != 3) for i, text in enumerate(TEXTS)]
     check_merge(tmp_path, [files[:2], files[2:]])
 

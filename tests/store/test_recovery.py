@@ -179,4 +179,4 @@ def test_fsck_finds_a_broken_catalog(
 def test_fsck_finds_a_damaged_segment(tmp_path: Path) -> None:
     two_segments(tmp_path)
     flip(segment_files(tmp_path)[0], 70)
-    assert fsck(tmp_path / "store") == ["segment 00000001: section content does not match its checksum"]
+    assert fsck(tmp_path / "store") == ["segment 00000001: section block_data does not match its checksum"]
