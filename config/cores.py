@@ -29,9 +29,10 @@ from typing import Any
 
 from config.machine import CPUS_VARIABLE, Machine, cpu_text, detect
 
-ROLES = ("query", "background", "fast")
+ROLES = ("query", "scan", "background", "fast")
 
 BACKGROUND_NICE = 10
+SCAN_NICE = 5  # a query that reads everything steps back for those that do not
 
 # ioprio_set(2): class << 13 | level.
 _IO_BEST_EFFORT, _IO_IDLE = 2 << 13, 3 << 13
@@ -40,7 +41,7 @@ _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_SYSCALLS = {"x86_64": (251, 252), "aarch64": (30, 31), "riscv64": (30, 31)}  # (set, get)
 
 # sys/qos.h and sys/resource.h; os has the PRIO_DARWIN constants only since 3.12.
-_QOS = {"background": 0x09, "fast": 0x11, "query": 0x19}  # BACKGROUND, UTILITY, USER_INITIATED
+_QOS = {"background": 0x09, "fast": 0x11, "scan": 0x19, "query": 0x19}  # BACKGROUND, UTILITY, USER_INITIATED
 _QOS_NAMES = {
     0x09: "background",
     0x11: "utility",
@@ -94,11 +95,17 @@ def report() -> dict[str, Any]:
 
 
 def _place_linux(role: str, machine: Machine) -> Placement:
-    cpus = {"query": machine.fast, "background": machine.background, "fast": machine.allowed}[role]
+    cpus = {
+        "query": machine.fast,
+        "scan": machine.scanning,
+        "background": machine.background,
+        "fast": machine.allowed,
+    }[role]
     os.environ.setdefault(CPUS_VARIABLE, cpu_text(machine.allowed))
-    policy, policy_name = (os.SCHED_OTHER, "other") if role == "query" else (os.SCHED_BATCH, "batch")
-    nice = 0 if role == "query" else BACKGROUND_NICE
-    io = {"query": 0, "background": _IO_IDLE, "fast": _IO_BEST_EFFORT | _IO_LOWEST}[role]
+    serves = role in ("query", "scan")
+    policy, policy_name = (os.SCHED_OTHER, "other") if serves else (os.SCHED_BATCH, "batch")
+    nice = {"query": 0, "scan": SCAN_NICE}.get(role, BACKGROUND_NICE)
+    io = {"query": 0, "scan": 0, "background": _IO_IDLE, "fast": _IO_BEST_EFFORT | _IO_LOWEST}[role]
     steps: list[tuple[str, Callable[[int], None]]] = [
         (f"cpus {cpu_text(cpus)}", lambda tid: os.sched_setaffinity(tid, cpus)),
         (f"policy {policy_name}", lambda tid: os.sched_setscheduler(tid, policy, os.sched_param(0))),

@@ -75,6 +75,15 @@ class Machine:
         """How many query processes by default: half the fast cores, within the quota, at least one."""
         return max(1, min(len(self.fast) // 2, math.floor(self.cpu_limit)))
 
+    @property
+    def scanning(self) -> tuple[int, ...]:
+        """CPUs that read many files for one query: the fast ones; all where they are equal."""
+        return self.fast if self.hybrid else self.allowed
+
+    def scan_processes(self) -> int:
+        """How many scan processes a query process may start: one for each CPU they use, within the quota."""
+        return max(1, min(len(self.scanning), math.floor(self.cpu_limit)))
+
     def workers(self) -> int:
         """How many parse workers by default: one for each background core, within the quota, at least one."""
         return max(1, min(len(self.background), math.floor(self.cpu_limit)))

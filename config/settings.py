@@ -89,7 +89,9 @@ class Query:
     """Query processes and the limits of one query."""
 
     processes: int
+    scan_processes: int
     deadline_ms: int
+    grep_deadline_ms: int
     limit: int
     threads: int
     text_budget_ms: int

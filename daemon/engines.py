@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 from search.answer import Answer, SearchRequest
 from search.budget import Flag
+from search.grep import GrepRequest, Sweep
 
 
 class Searcher(Protocol):
     """What a dispatcher needs of an engine."""
 
     def search(self, request: SearchRequest, cancel: Flag | None = None) -> Answer: ...
+    def grep(self, request: GrepRequest, cancel: Flag | None = None) -> Sweep: ...
 
 
 class Engines:

@@ -27,7 +27,10 @@ from daemon.connection import Context
 from daemon.contents import root_contents
 from daemon.engines import Engines
 from daemon.link import call_writer
+from daemon.scan import shortened
+from daemon.scanners import Scanners
 from search.answer import Answer, SearchRequest
+from search.grep import GrepRequest, PatternSpec, Sweep
 
 if TYPE_CHECKING:
     from indexer.store.board import Board
@@ -70,6 +73,7 @@ class Dispatcher:
         board: Board,
         *,
         writer_socket: str,
+        scanners: Scanners | None = None,
         supervisor_pid: int = 0,
         facts: Params | None = None,
         counters: Callable[[], Params] = dict,
@@ -81,6 +85,7 @@ class Dispatcher:
         self._engines = engines
         self._board = board
         self._writer_socket = writer_socket
+        self._scanners = scanners or Scanners(1)
         self._supervisor_pid = supervisor_pid
         self._facts = facts or {}
         self._started = time.time()
@@ -90,6 +95,8 @@ class Dispatcher:
         params = request.params
         if request.method == "search":
             return self._search(params, context)
+        if request.method == "grep":
+            return self._grep(params, context)
         if request.method in FORWARDED:
             return self._forward(request.method, params, context, FORWARDED[request.method])
         handler = {"status": self._status, "roots": self._roots, "shutdown": self._shutdown}[request.method]
@@ -141,7 +148,10 @@ class Dispatcher:
         return self._answer(request, root_path, context)
 
     def _result(self, answer: Answer, root_path: str) -> Params:
-        result: Params = builtins(answer)
+        return self._with_standing(builtins(answer), root_path)
+
+    def _with_standing(self, result: Params, root_path: str) -> Params:
+        """Add the root, and what the writer's absence or a pause means for the answer."""
         result["root"] = root_path
         if not self._board.writer_alive():
             result["fresh"] = False
@@ -149,6 +159,67 @@ class Dispatcher:
         elif reason := self._board.paused:
             _add_once(result, f"indexing is paused: {reason}")
         return result
+
+    def _grep(self, params: Params, context: Context) -> Generator[bytes, None, Params]:
+        """Return the encoded files as they are found, and what there is to say of all of them."""
+        _check_ranges(params)
+        root_id, root_path, prefix = self._locate(params["path"])
+        spec = PatternSpec(
+            pattern=params["pattern"],
+            case=params.get("case", "yes"),
+            literal=params.get("literal", False),
+            word=params.get("word", False),
+            what=params.get("what", "lines"),
+            every=params.get("all", False),
+        )
+        request = GrepRequest(
+            spec=spec,
+            root_id=root_id,
+            path_prefix=prefix,
+            query=params.get("query", ""),
+            languages=tuple(params.get("types", ())),
+            globs=tuple(params.get("globs", ())),
+            deadline_ms=params.get("deadline_ms") or self._settings.query.grep_deadline_ms,
+        )
+        if params.get("wait"):
+            self._sync(root_id, context)
+        with self._engines.borrow() as engine:
+            sweep = engine.grep(request, context)
+        return self._swept(sweep, spec, params.get("limit", 0), root_path)
+
+    def _swept(
+        self, sweep: Sweep, spec: PatternSpec, limit: int, root_path: str
+    ) -> Generator[bytes, None, Params]:
+        files = lines = changed = gone = 0
+        stops = list(sweep.stops)
+        for scanned in self._scanners.read(sweep, spec, limit):
+            changed += scanned.changed
+            gone += scanned.gone
+            reaches = bool(limit) and lines + scanned.lines >= limit
+            shown = shortened(scanned, limit - lines) if reaches else scanned
+            files += shown.n_files
+            lines += shown.lines
+            if shown.n_files:
+                yield shown.files
+            if reaches:
+                stops.append(f"limit: stopped after {limit} lines")
+                break
+            if not scanned.complete:
+                stops.append(f"budget: {sweep.budget.spent_ms():.0f} ms are over; files behind were not read")
+                break
+        standing = sweep.trusted(stops, changed, gone)
+        result: Params = {
+            "files": files,
+            "lines": lines,
+            "generation": sweep.snapshot.generation,
+            "fresh": standing.fresh,
+            "incomplete": standing.incomplete,
+            "warnings": standing.warnings,
+            "files_searched": sweep.files_searched,
+            "candidates": len(sweep.slots),
+            "ms": round(sweep.budget.spent_ms(), 3),
+        }
+        return self._with_standing(result, root_path)
 
     def _sync(self, root_id: int, context: Context) -> None:
         """Wait until everything saved before now is in a generation. Raises DeadlineExceeded."""
@@ -236,6 +307,7 @@ class Dispatcher:
             "uptime_s": round(time.time() - self._started, 1),
             **self.counters(),
         }
+        processes += [_process("scan", pid) for pid in self._scanners.pids]
         listed = False
         for pid, name in _children():
             if pid == os.getpid():
@@ -257,8 +329,12 @@ def _check_ranges(params: Params) -> None:
     mode = params.get("mode", "auto")
     if mode not in wire.MODES:
         raise UsageError(f"no mode {mode[:50]!r}; there are {', '.join(wire.MODES)}")
+    case, what = params.get("case", "yes"), params.get("what", "lines")
+    if case not in wire.CASES or what not in wire.WHATS:
+        raise UsageError(f"case is one of {', '.join(wire.CASES)}, what one of {', '.join(wire.WHATS)}")
+    exhaustive = "pattern" in params
     ranges = {
-        "limit": (1, wire.LIMIT_MAX),
+        "limit": (0, 2**53) if exhaustive else (1, wire.LIMIT_MAX),
         "context": (0, wire.CONTEXT_MAX),
         "deadline_ms": (1, wire.DEADLINE_MS_MAX),
     }

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from config import paths
+from config import machine, paths
 from config.errors import EinsteinError, StoreError
 from config.settings import Settings
 from daemon.engines import Engines
 from daemon.handlers import Dispatcher
+from daemon.scanners import Scanners
 from indexer.embed.contract import Embedder
 from indexer.embed.static import load_static_model
 from indexer.records import F16
@@ -49,12 +50,14 @@ class OpenIndex:
         self._settings = settings
         self._stop = threading.Event()
         self.engines = Engines(self._make_engine, settings.query.threads, self._kernel_report)
+        self.scanners = Scanners(settings.query.scan_processes or machine.detect().scan_processes())
         self.dispatcher = Dispatcher(
             settings,
             self.reader,
             self.engines,
             self.board,
             writer_socket=paths.writer_socket(),
+            scanners=self.scanners,
             supervisor_pid=supervisor_pid,
             facts={"model": self._model_report()},
         )
@@ -65,6 +68,7 @@ class OpenIndex:
         """Let go of everything; LMDB wants its environments closed."""
         self._stop.set()
         self._refresher.join(REFRESH_S * 5)
+        self.scanners.close()
         self.reader.close()
         if self.pool is not None:
             self.pool.close()

@@ -398,7 +398,10 @@ class Server:
                 if context.is_set() or not connection.wait_until_read(context):
                     parts.close()
                     raise Cancelled("cancelled")
-                self._send(connection, wire.partial_frame(context.request.id, encode(part)))
+                # Bytes are the encoded files of a grep; they were encoded where they were found.
+                frame = wire.matches_frame if isinstance(part, bytes) else wire.partial_frame
+                encoded = part if isinstance(part, bytes) else encode(part)
+                self._send(connection, frame(context.request.id, encoded))
         except StopIteration as end:
             return end.value
 

@@ -33,6 +33,8 @@ CONTEXT_MAX = 100  # lines around a hit
 DEADLINE_MS_MAX = 3_600_000
 
 MODES = ("auto", "text", "symbol", "semantic", "hybrid")
+CASES = ("yes", "no", "smart")
+WHATS = ("lines", "count", "files")  # of a grep
 
 # Parameters of each method: name -> type; "!" marks a required one. Types: str, int, bool, list (of str),
 # dict, id (str or int).
@@ -52,6 +54,21 @@ METHODS: dict[str, dict[str, str]] = {
         "stream": "bool",
         "wait": "bool",
     },
+    "grep": {
+        "pattern": "str!",
+        "path": "str!",
+        "case": "str",
+        "literal": "bool",
+        "word": "bool",
+        "query": "str",
+        "types": "list",
+        "globs": "list",
+        "what": "str",
+        "all": "bool",
+        "limit": "int",
+        "deadline_ms": "int",
+        "wait": "bool",
+    },
     "cancel": {"id": "id!"},
     "status": {},
     "roots": {},
@@ -66,7 +83,8 @@ METHODS: dict[str, dict[str, str]] = {
     "config": {},
 }
 
-PARTIAL = "partial"  # the one notification a server sends: a result so far
+PARTIAL = "partial"  # a notification of the server: a result so far, instead of the one before
+MATCHES = "matches"  # a notification of the server: the next files of a `grep`
 
 # errors.py `code` -> JSON-RPC code. Both are stable: programs may look at either.
 RPC_CODES: dict[str, int] = {
@@ -218,6 +236,12 @@ def partial_frame(id: RequestId, result_json: bytes) -> bytes:
     return head % (PROTOCOL_VERSION, dumps(id), result_json)
 
 
+def matches_frame(id: RequestId, files_json: bytes) -> bytes:
+    """Return the frame of some files of a `grep`; `files_json` is the encoded list."""
+    head = b'{"jsonrpc":"2.0","v":%d,"method":"matches","params":{"id":%s,"files":%s}}\n'
+    return head % (PROTOCOL_VERSION, dumps(id), files_json)
+
+
 def error_frame(id: RequestId, error: errors.EinsteinError) -> bytes:
     """Return the frame of an error reply."""
     data: dict[str, object] = {"code": error.code}
@@ -252,10 +276,12 @@ def read_reply(message: object) -> Reply:
         raise errors.ProtocolError("the other side does not speak this protocol")
     version = message.get("v")
     version = version if type(version) is int else PROTOCOL_VERSION
-    partial = message.get("method") == PARTIAL
+    partial = message.get("method") in (PARTIAL, MATCHES)
     body = message.get("params") if partial else message
     if isinstance(body, dict):
         id = body.get("id")
+        if isinstance(files := body.get("files"), list):
+            return Reply(id, {"files": files}, partial=True, version=version)
         if "error" in body:
             return Reply(id, {}, read_error(body["error"]), version=version)
         if isinstance(result := body.get("result"), dict):

@@ -209,7 +209,7 @@ class _Worker:
         with tempfile.TemporaryFile() as file:
             file.truncate(mmap.PAGESIZE)
             self.page = _Page(file.fileno())
-            parent, child = _pipe()
+            parent, child = pipe()
             with child:
                 fds = (child.fileno(), file.fileno())
                 self.process = subprocess.Popen(
@@ -289,7 +289,7 @@ def _upsert(
         return Upsert(path, stat, source.digest, preparer.prepare_unparsed(source, "memory limit"))
 
 
-def _pipe() -> tuple[Connection, Connection]:
+def pipe() -> tuple[Connection, Connection]:
     import socket  # a socket pair is what multiprocessing's duplex Pipe is; this one is inherited by number
 
     left, right = socket.socketpair()

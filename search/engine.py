@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 
-from config.errors import DeadlineExceeded, NoSuchRoot
+from config.errors import DeadlineExceeded, NoSuchRoot, QuerySyntaxError, UsageError
 from config.settings import Settings
 from indexer.embed.contract import Embedder
 from indexer.languages import resolve
 from indexer.records import F32, I64, Bool
-from indexer.store.board import RootState
 from indexer.store.pool import Pool
 from indexer.store.snapshot import Reader, Snapshot
 from indexer.words import terms as word_terms
@@ -32,24 +31,21 @@ from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
 from search.gather import Candidates, at_definitions, at_files, features, gather
+from search.grep import GrepRequest, Sweep, candidate_slots
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
+from search.lines import LinePattern
 from search.live import Disk
-from search.meaning import Meanings, RankedTerms
+from search.matcher import BadPattern
+from search.meaning import Meanings
 from search.plan import Plan, case_of, make
 from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.retrieve import DOCS_MAX, Lists, retrieve
+from search.trust import States, trust
 
 GRACE_MS = 50.0  # past the deadline, for showing what was found within it
 FILES_MAX = 2_000  # files of a query that only filters, listed at most
-
-
-class States(Protocol):
-    """What the writer says of its roots; the notice board."""
-
-    def root_state(self, root_id: int) -> RootState | None: ...
-    def writer_alive(self) -> bool: ...
 
 
 class Engine:
@@ -108,16 +104,64 @@ class Engine:
         hits = self._hits(plan, table, search, request, disk)
         if not hits and budget.over():
             raise DeadlineExceeded(f"nothing was found within {request.deadline_ms} ms; narrow the query")
-        fresh, incomplete, warnings = self._trust(state, search, disk, ranked)
+        notes = ("there is no model, so meaning was searched by words alone",) if ranked.unranked else ()
+        standing = trust(self._board, state, search.stops, disk.count("changed"), disk.count("gone"), notes)
         return Answer(
             hits=tuple(hits),
             generation=snapshot.generation,
-            fresh=fresh,
-            incomplete=incomplete,
-            warnings=warnings,
+            fresh=standing.fresh,
+            incomplete=standing.incomplete,
+            warnings=standing.warnings,
             files_searched=int(np.count_nonzero(scope)),
             ms=round(budget.spent_ms(), 3),
             explain=Explain(str(query), str(plan), tuple(search.steps)) if request.explain else None,
+        )
+
+    def grep(self, request: GrepRequest, cancel: Flag | None = None) -> Sweep:
+        """Find the candidate files of an exhaustive search.
+
+        Raises QuerySyntaxError for pattern or filter, other UsageErrors, NoSuchRoot, Cancelled.
+        """
+        budget = Budget(request.deadline_ms, cancel)
+        spec = request.spec
+        try:
+            pattern = LinePattern(spec.pattern, spec.case, literal=spec.literal, word=spec.word)
+        except BadPattern as error:
+            hint = "patterns are RE2's; `literal` searches for plain text"
+            raise QuerySyntaxError(f"not a regular expression: {error}", 0, hint) from None
+        state = self._board.root_state(request.root_id) if self._board else None
+        snapshot = self._reader.snapshot()
+        facts = self._root_facts(snapshot, request.root_id)
+        scope = _scope(request, facts)
+        slots, stops = scope, []
+        if request.query:
+            query = parse(request.query)
+            plan = make(query, "text", bare=False)
+            if plan.ranked:
+                raise UsageError("meaning and similar: rank, so they cannot filter an exhaustive search")
+            search = Search(
+                snapshot=snapshot,
+                facts=facts,
+                budget=budget,
+                around=Surroundings(self._now(), self._changed, snapshot.generation),
+                ranked=self._meanings.of(snapshot, facts, budget, request.path_prefix),
+                case=plan.case,
+                per_doc=1,
+                text_budget_ms=request.deadline_ms,
+            )
+            slots = admitted(plan, scope, search, None)
+            stops = search.stops
+        chosen = candidate_slots(snapshot, facts, pattern, slots)
+        return Sweep(
+            snapshot=snapshot,
+            facts=facts,
+            slots=chosen,
+            pattern=pattern,
+            budget=budget,
+            file_bytes_max=self._settings.index.file_bytes_max,
+            files_searched=int(np.count_nonzero(scope)),
+            trusted=partial(trust, self._board, state),
+            stops=stops,
         )
 
     def _root_facts(self, snapshot: Snapshot, root_id: int) -> RootFacts:
@@ -152,35 +196,8 @@ class Engine:
         search.step("hits", start, len(table), len(hits))
         return hits
 
-    def _trust(
-        self, state: RootState | None, search: Search, disk: Disk, ranked: RankedTerms
-    ) -> tuple[bool, str, tuple[str, ...]]:
-        """Return (fresh, why the answer is incomplete, warnings)."""
-        incomplete = list(search.stops)
-        warnings: list[str] = []
-        if state is not None and state.phase in ("starting", "first_index"):
-            of = f" of {state.files_total}" if state.files_total else ""
-            incomplete.insert(0, f"first index: {state.files_done}{of} files")
-        if state is not None and state.phase == "missing":
-            warnings.append("the root's directory is not there; the answer is from the index")
-        if state is not None and not state.healthy:
-            warnings.append("file events may have been lost; a scan will find what changed")
-        if self._board is not None and not self._board.writer_alive():
-            warnings.append("the index is not being updated: its writer does not answer")
-        changed, gone = disk.count("changed"), disk.count("gone")
-        if changed:
-            warnings.append(f"{changed} of the files changed since they were indexed and were read live")
-        if gone:
-            warnings.append(f"{gone} of the files are gone, and so are their hits")
-        if ranked.unranked:
-            warnings.append("there is no model, so meaning was searched by words alone")
-        settled = (
-            state is not None and state.settled and self._board is not None and self._board.writer_alive()
-        )
-        return settled and not changed and not gone, "; ".join(incomplete), tuple(warnings)
 
-
-def _scope(request: SearchRequest, facts: RootFacts) -> Bool:
+def _scope(request: SearchRequest | GrepRequest, facts: RootFacts) -> Bool:
     """Return the files that the request itself admits."""
     slots: Bool = facts.alive & prefix_mask(request.path_prefix, facts)
     if request.languages:

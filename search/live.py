@@ -51,17 +51,28 @@ class Disk:
         if path is None:
             return Current("gone")
         view = self._facts.view
-        try:
-            found = os.lstat(self._root + b"/" + path)
-        except OSError:
-            return Current("gone")
-        if found.st_size == int(view.size[slot]) and found.st_mtime_ns == int(view.mtime_ns[slot]):
-            return Current("same")
-        if not stat_module.S_ISREG(found.st_mode) or found.st_size > self._file_bytes_max:
-            return Current("gone")
-        raw = _read_below(self._root, path, self._file_bytes_max)
-        content = None if raw is None or _is_secret(raw) else decode_live(raw)
-        return Current("gone") if content is None else Current("changed", content)
+        return look_at(self._root, path, int(view.size[slot]), int(view.mtime_ns[slot]), self._file_bytes_max)
+
+
+def look_at(root: bytes, path: bytes, size: int, mtime_ns: int, bytes_max: int) -> Current:
+    """Return what became of a file that had this size and time when it was indexed.
+
+    bytes_max  of a file that is still read
+    """
+    try:
+        found = os.lstat(root + b"/" + path)
+    except OSError:
+        return Current("gone")
+    if found.st_size == size and found.st_mtime_ns == mtime_ns:
+        return _SAME
+    if not stat_module.S_ISREG(found.st_mode) or found.st_size > bytes_max:
+        return Current("gone")
+    raw = _read_below(root, path, bytes_max)
+    content = None if raw is None or _is_secret(raw) else decode_live(raw)
+    return Current("gone") if content is None else Current("changed", content)
+
+
+_SAME = Current("same")
 
 
 def nearest(spans: Sequence[tuple[int, int]], offset: int) -> tuple[int, int] | None:

@@ -35,15 +35,17 @@ class BadPattern(Exception):
     """RE2 cannot read the pattern; the message is RE2's."""
 
 
-def compile_pattern(pattern: bytes, *, fold: bool = False) -> Any:
+def compile_pattern(pattern: bytes, *, fold: bool = False, lines: bool = False) -> Any:
     """Return the compiled pattern; ^ and $ match at lines, groups capture nothing. Raises BadPattern.
 
-    fold  True: upper and lower case are the same
+    fold   True: upper and lower case are the same
+    lines  True: nothing matches a newline
     """
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
     options.case_sensitive = not fold
+    options.never_nl = lines
     options.max_mem = RE2_MEMORY_BYTES
     try:
         return re2.compile(b"(?m)" + pattern, options)
@@ -60,21 +62,25 @@ class Matcher:
     fold        upper and lower case are the same
     stretches   several documents may be searched in one call
     newline     a match may hold a newline
+    node        the parsed pattern, None where it could not be parsed here
     by_itself   a document must be cut out of its surroundings: the pattern asks for the text's start or end
     """
 
-    def __init__(self, pattern: str, case: Case = "smart", *, query: TrigramQuery | None = None) -> None:
+    def __init__(
+        self, pattern: str, case: Case = "smart", *, query: TrigramQuery | None = None, lines: bool = False
+    ) -> None:
         """Read an RE2 pattern. Raises BadPattern. Smart case folds unless an upper-case letter is written.
 
         query  what the trigrams of a text with a match fulfil, if the caller knows; else it is worked out
+        lines  nothing matches a newline
         """
         self.pattern = pattern
         self.fold = _folds(pattern, case)
         # The bound method gives a span and makes no match object: 0.7 us a call instead of 3.
-        self._match = compile_pattern(
-            pattern.encode("utf-8", "surrogateescape"), fold=self.fold
-        )._regexp.Match
+        encoded = pattern.encode("utf-8", "surrogateescape")
+        self.match = compile_pattern(encoded, fold=self.fold, lines=lines)._regexp.Match
         syntax = _syntax(pattern, self.fold)
+        self.node = None if syntax is None else syntax.node
         if query is None:
             query = ALL if syntax is None else trigram_query(syntax.node)
         self.query = query
@@ -132,7 +138,7 @@ class Matcher:
 
     def first(self, content: bytes | memoryview, start: int, end: int) -> Span | None:
         """Return the first match in content[start:end], with the bytes around it as context for edges."""
-        span: Span = self._match(UNANCHORED, content, start, end)[0]
+        span: Span = self.match(UNANCHORED, content, start, end)[0]
         return None if span[0] < 0 else span
 
     def _spans(
@@ -140,7 +146,7 @@ class Matcher:
     ) -> Iterator[Span]:
         line_ends = end == start or content[end - 1] == _NEWLINE
         for _ in range(limit):
-            low, high = self._match(UNANCHORED, content, at, end)[0]
+            low, high = self.match(UNANCHORED, content, at, end)[0]
             if low < 0 or (low == end and line_ends):
                 return
             yield low, high

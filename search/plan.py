@@ -181,8 +181,11 @@ class Plan:
 Estimate = Callable[[Text], int | None]
 
 
-def make(query: Query, mode: str = "auto", estimate: Estimate = lambda _: 1000) -> Plan:
-    """Return the plan of a query. Raises NotYet, and UsageError for an unknown mode."""
+def make(query: Query, mode: str = "auto", estimate: Estimate = lambda _: 1000, *, bare: bool = True) -> Plan:
+    """Return the plan of a query. Raises NotYet, and UsageError for an unknown mode.
+
+    bare  False: a query without operators is a tree too, whose words must all hold
+    """
     if mode not in MODES:
         raise UsageError(f'there is no mode "{mode}"; it is one of {", ".join(MODES)}')
     kind_of = shape(query)
@@ -192,7 +195,7 @@ def make(query: Query, mode: str = "auto", estimate: Estimate = lambda _: 1000) 
     filters = [term for term in terms if _is_filter(term)]
     rest = [term for term in terms if not _is_filter(term)]
     words = tuple(term.text for term in rest if isinstance(term, Word))
-    sources = _sources(kind_of, mode, words, rest, scope)
+    sources = _sources(kind_of, mode, words, rest, scope) if bare else ()
     if sources:
         rest = (
             [term for term in rest if not isinstance(term, Word | Phrase)]

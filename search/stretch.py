@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.records import I64
+from indexer.store.blocks import line_tables
 from indexer.store.format import SEPARATOR
 from search.candidates import Contents
 
@@ -76,3 +77,18 @@ def _stretch(segment: Contents, ordinals: I64, blocks: I64, firsts: I64, spaced:
         start=after - spaced,
         end=after - len(SEPARATOR),
     )
+
+
+class OneText:
+    """Stands for a segment with one document, as far as lines are concerned."""
+
+    def __init__(self, content: bytes) -> None:
+        """Make the line table of `content`."""
+        self.line_data, nbytes = line_tables(content + SEPARATOR, np.array([len(content)], np.int64))
+        self.line_off = np.array([0, int(nbytes[0])], np.uint32)
+
+
+def stretch_of_text(content: bytes) -> tuple[OneText, Stretch]:
+    """Return a text that no segment holds as a stretch, and what stands for its segment."""
+    whole = np.array([0], np.int64), np.array([len(content)], np.int64)
+    return OneText(content), Stretch(np.array([0], np.int64), content + SEPARATOR, *whole)

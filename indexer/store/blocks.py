@@ -51,6 +51,20 @@ def line_starts(table: U8) -> U32:
     return np.concatenate((np.zeros(1, np.uint32), starts))
 
 
+def line_ends(tables: U8, offsets: U32, ordinals: I64) -> tuple[I64, I64]:
+    """Return the running sum of the lengths of all lines of some documents, and how many lines each has.
+
+    tables, offsets  the line tables of a segment; a last line without a newline is not among the lines
+    """
+    low, high = offsets[ordinals].tolist(), offsets[ordinals + 1].tolist()
+    joined = np.concatenate([tables[:0], *(tables[a:b] for a, b in zip(low, high, strict=True))])
+    is_end = joined != _STEP
+    ends_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(is_end)))
+    bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.subtract(high, low), dtype=np.int64)))
+    counts = np.diff(ends_before[bounds])
+    return np.cumsum(joined, dtype=np.int64)[is_end], counts
+
+
 class BlockWriter:
     """Packs documents as they come; the tables of all of them are there at the end."""
 
@@ -107,14 +121,14 @@ class BlockWriter:
         self._block_bytes.append(len(packed))
         self._block_docs.append(len(self._lengths))
         lengths = np.array(self._lengths[-len(self._pending) :], np.int64)
-        table, nbytes = _line_tables(content, lengths)
+        table, nbytes = line_tables(content, lengths)
         self._lines.append(table)
         self._line_bytes.append(nbytes)
         self._pending = []
         self._pending_bytes = 0
 
 
-def _line_tables(content: bytes, lengths: I64) -> tuple[U8, I64]:
+def line_tables(content: bytes, lengths: I64) -> tuple[U8, I64]:
     """Return the line tables of the documents of one block, and the bytes of each."""
     ends = np.cumsum(lengths + len(SEPARATOR)) - len(SEPARATOR)
     starts = ends - lengths

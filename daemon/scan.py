@@ -1,0 +1,114 @@
+"""One batch of files of an exhaustive search, read and encoded; and the process that does nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+
+from config.errors import EinsteinError
+from daemon.codec import encode
+from indexer.store.segment import Segment
+from search.grep import Batch, BatchResult, PatternSpec, cut, read_batch
+from search.lines import LinePattern
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A batch and how it is to be read; picklable."""
+
+    batch: Batch
+    spec: PatternSpec
+    lines_max: int  # 0: no limit
+    deadline: float  # time.monotonic(), which all processes of a machine share
+    segments: frozenset[str]  # all that the search may still ask for; others need not stay open
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a batch showed, encoded for the wire."""
+
+    files: bytes
+    n_files: int
+    lines: int
+    changed: int
+    gone: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a batch could not be read."""
+
+    reason: str
+
+
+class Clock:
+    """Tells when a point in time has passed."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def over(self) -> bool:
+        """See search.grep.Clock."""
+        return time.monotonic() > self._deadline
+
+
+def scan(task: Task, pattern: LinePattern, opened: Callable[[str], Segment]) -> Scanned:
+    """Read a batch."""
+    result = read_batch(task.batch, pattern, task.spec, opened, Clock(task.deadline))
+    if task.lines_max and result.lines > task.lines_max:
+        result = cut(result, task.lines_max)
+    return Scanned(
+        encode(result.files), len(result.files), result.lines, result.changed, result.gone, result.complete
+    )
+
+
+def shortened(scanned: Scanned, lines: int) -> Scanned:
+    """Return the first `lines` matching lines of what a batch showed."""
+    files = msgspec.json.decode(scanned.files)
+    result = cut(BatchResult(files, scanned.lines, scanned.changed, scanned.gone), lines)
+    return replace(scanned, files=encode(result.files), n_files=len(result.files), lines=result.lines)
+
+
+class _Opened:
+    """The segments that a scan process has open."""
+
+    def __init__(self) -> None:
+        self._segments: dict[str, Segment] = {}
+
+    def __call__(self, path: str) -> Segment:
+        segment = self._segments.get(path)
+        if segment is None:
+            segment = self._segments[path] = Segment.open(Path(path))
+        return segment
+
+    def forget_all_but(self, paths: frozenset[str]) -> None:
+        """Close what was merged away: a mapped file keeps its place on the disk."""
+        for path in self._segments.keys() - paths:
+            self._segments.pop(path).close()
+
+
+@lru_cache(maxsize=64)
+def _pattern(spec: PatternSpec) -> LinePattern:
+    return LinePattern(spec.pattern, spec.case, literal=spec.literal, word=spec.word)
+
+
+def serve(connection: Connection) -> None:
+    """Read batches until the other side closes the connection."""
+    opened = _Opened()
+    while True:
+        try:
+            task: Task = connection.recv()
+        except (EOFError, OSError):
+            return
+        opened.forget_all_but(task.segments)
+        try:
+            connection.send(scan(task, _pattern(task.spec), opened))
+        except EinsteinError as error:
+            connection.send(Failed(str(error)))

@@ -1,0 +1,291 @@
+"""Exhaustive search: every matching line, in the order of paths.
+
+    plan     pattern -> posting lists -> candidate files -> batches of neighbouring paths
+    read     a batch -> what its files show, checked against the disk
+
+A batch is complete in itself and can be sent to another process: it names segment files, documents, paths and
+what stat said of them. Batches are read in any order and shown in the order they were made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from indexer.records import I64, Bool
+from indexer.store.segment import Segment
+from indexer.store.snapshot import Snapshot
+from search.budget import Budget
+from search.candidates import TrigramFilter, as_ordinals
+from search.facts import RootFacts
+from search.lines import LineMatches, LinePattern, matching_lines_of
+from search.live import look_at
+from search.matcher import Case
+from search.stretch import Stretch, stretch_of_text, stretches
+from search.trust import Trust
+
+BATCH_BYTES = 4 << 20  # content of one batch: some milliseconds of work, a few hundred files
+FIRST_BATCH_BYTES = 1 << 18  # of the first: it is shown soon
+STRETCH_BYTES = 1 << 20  # unpacked at a time: it stays in a core's cache while it is searched
+
+What = Literal["lines", "count", "files"]
+FileLines = dict[str, Any]  # one file of an answer, as docs/PROTOCOL.md has it
+
+
+@dataclass(frozen=True, slots=True)
+class PatternSpec:
+    """What is looked for, and what is told of it."""
+
+    pattern: str
+    case: Case = "yes"
+    literal: bool = False
+    word: bool = False
+    what: What = "lines"
+    every: bool = False  # every match of a line, not only its first
+
+
+@dataclass(frozen=True, slots=True)
+class GrepRequest:
+    """One exhaustive question about one root."""
+
+    spec: PatternSpec
+    root_id: int
+    path_prefix: str = ""  # only files below this directory of the root, or this file
+    query: str = ""  # filters in the query language
+    languages: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    deadline_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some candidate files in order of path."""
+
+    root: bytes
+    paths: list[bytes]
+    size: I64  # as stat said when they were indexed
+    mtime_ns: I64
+    segments: tuple[str, ...]  # files of the segments that `segment` numbers
+    segment: I64
+    ordinal: I64
+    file_bytes_max: int
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What a batch showed."""
+
+    files: list[FileLines]
+    lines: int = 0  # matching lines, of all files
+    changed: int = 0  # files that were read live
+    gone: int = 0
+    complete: bool = True  # False: time ran out, and the files behind the last one shown were not read
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """An exhaustive search that is about to read its candidate files, of one generation."""
+
+    snapshot: Snapshot
+    facts: RootFacts
+    slots: I64  # candidates in order of path
+    pattern: LinePattern
+    budget: Budget
+    file_bytes_max: int
+    files_searched: int
+    trusted: Callable[[list[str], int, int], Trust]  # (why steps stopped, files changed, files gone)
+    stops: list[str]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all candidates."""
+        return int(self.facts.view.size[self.slots].sum())
+
+    @property
+    def segments(self) -> dict[str, Segment]:
+        """The segments that batches name."""
+        return {str(segment.path): segment for segment in self.snapshot.segments}
+
+    def batches(self) -> Iterator[Batch]:
+        """Return the work, in order."""
+        return batches(self.snapshot, self.facts, self.slots, self.file_bytes_max)
+
+
+class Clock(Protocol):
+    """Tells when to stop."""
+
+    def over(self) -> bool: ...
+
+
+def candidate_slots(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots: Bool) -> I64:
+    """Return the slots of files that may match, in order of path."""
+    narrow = TrigramFilter(pattern.query)
+    mask = facts.doc_mask(slots)
+    found = np.zeros(snapshot.n_docs + 1, np.bool_)  # the last entry stands for dead slots
+    for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
+        ordinals = narrow.candidates(segment, as_ordinals(mask, base, segment.n_docs))
+        if ordinals is None:
+            found[base : base + segment.n_docs] = mask[base : base + segment.n_docs]
+        else:
+            found[base + ordinals] = True
+    chosen = np.flatnonzero(slots & found[facts.doc])
+    paths = facts.paths[chosen].tolist()
+    return chosen[sorted(range(len(paths)), key=paths.__getitem__)]
+
+
+def batches(snapshot: Snapshot, facts: RootFacts, slots: I64, file_bytes_max: int) -> Iterator[Batch]:
+    """Cut files (slots in order of path) into batches."""
+    docs = facts.doc[slots]
+    number = np.searchsorted(snapshot.seg_base, docs, side="right") - 1
+    ordinal = docs - snapshot.seg_base[number]
+    view = facts.view
+    segments = tuple(str(segment.path) for segment in snapshot.segments)
+    ends = np.cumsum(view.size[slots])
+    low = 0
+    while low < len(slots):
+        before = int(ends[low - 1]) if low else 0
+        room = BATCH_BYTES if low else FIRST_BATCH_BYTES
+        high = max(low + 1, int(np.searchsorted(ends, before + room, side="right")))
+        part = slots[low:high]
+        used, where = np.unique(number[low:high], return_inverse=True)
+        yield Batch(
+            root=os.fsencode(view.path),
+            paths=facts.paths[part].tolist(),
+            size=view.size[part],
+            mtime_ns=view.mtime_ns[part],
+            segments=tuple(segments[i] for i in used.tolist()),
+            segment=where,
+            ordinal=ordinal[low:high],
+            file_bytes_max=file_bytes_max,
+        )
+        low = high
+
+
+def read_batch(
+    batch: Batch, pattern: LinePattern, spec: PatternSpec, opened: Callable[[str], Segment], clock: Clock
+) -> BatchResult:
+    """Search the files of a batch. Every file that is shown was looked at on disk first."""
+    result = BatchResult([])
+    found: dict[tuple[int, int], FileLines] = {}
+    for number, path in enumerate(batch.segments):
+        if not _search_segment(batch, number, opened(path), pattern, spec, found, clock):
+            result.complete = False
+    if not found and result.complete:
+        return result
+    sizes, times = batch.size.tolist(), batch.mtime_ns.tolist()
+    keys = zip(batch.segment.tolist(), batch.ordinal.tolist(), strict=True)
+    for i, key in enumerate(keys):
+        shown = found.get(key)
+        if shown is None:
+            continue
+        current = look_at(batch.root, batch.paths[i], sizes[i], times[i], batch.file_bytes_max)
+        if current.state == "gone":
+            result.gone += 1
+            continue
+        if current.state == "changed":
+            result.changed += 1
+            shown = _search_live(current.content, pattern, spec)
+            if shown is None:
+                continue
+        result.files.append({"path": os.fsdecode(batch.paths[i]), **shown})
+        result.lines += shown["n"]
+    for file in result.files:
+        del file["n"]
+    return result
+
+
+def _search_segment(
+    batch: Batch,
+    number: int,
+    segment: Segment,
+    pattern: LinePattern,
+    spec: PatternSpec,
+    found: dict[tuple[int, int], FileLines],
+    clock: Clock,
+) -> bool:
+    """Put what the batch's documents of one segment show into `found`; False if time ran out."""
+    ordinals = np.unique(batch.ordinal[batch.segment == number])
+    for stretch in stretches(segment, ordinals, STRETCH_BYTES):
+        if clock.over():
+            return False
+        matches = matching_lines_of(segment, stretch, pattern.find(stretch, spec.every))
+        for doc, shown in zip(matches.doc.tolist(), _shown(stretch, matches, spec), strict=True):
+            found[number, int(stretch.ordinals[doc])] = shown
+    return True
+
+
+def _search_live(content: bytes, pattern: LinePattern, spec: PatternSpec) -> FileLines | None:
+    """Return what a file shows that is not as it was indexed; None if nothing matches any more."""
+    source, stretch = stretch_of_text(content)
+    matches = matching_lines_of(source, stretch, pattern.find(stretch, spec.every))
+    return next(_shown(stretch, matches, spec), None)
+
+
+def _shown(stretch: Stretch, matches: LineMatches, spec: PatternSpec) -> Iterator[FileLines]:
+    """Yield what each matching document shows; `n` is its number of matching lines."""
+    bounds = matches.doc_lines.tolist()
+    documents = pairwise(bounds)
+    if spec.what == "files":
+        yield from ({"n": high - low} for low, high in documents)
+        return
+    if spec.what == "count":
+        yield from ({"n": high - low, "count": high - low} for low, high in documents)
+        return
+    content = stretch.content
+    edges = zip(matches.line_start.tolist(), matches.line_end.tolist(), strict=True)
+    texts = [content[start:end] for start, end in edges]
+    first = matches.line_matches[:-1]
+    lines = matches.line.tolist()
+    if not spec.every:
+        columns = (matches.start[first] - matches.line_start + 1).tolist()
+        ends = (matches.end[first] - matches.line_start + 1).tolist()
+        for low, high in documents:
+            yield {
+                "n": high - low,
+                "lines": lines[low:high],
+                "columns": columns[low:high],
+                "ends": ends[low:high],
+                "text": b"\n".join(texts[low:high]).decode("utf-8"),
+            }
+        return
+    counts = np.diff(matches.line_matches)
+    origin = np.repeat(matches.line_start, counts) - 1
+    columns, ends = (matches.start - origin).tolist(), (matches.end - origin).tolist()
+    places = matches.line_matches[matches.doc_lines].tolist()
+    listed = counts.tolist()
+    for (low, high), (a, b) in zip(documents, pairwise(places), strict=True):
+        yield {
+            "n": high - low,
+            "lines": lines[low:high],
+            "columns": columns[a:b],
+            "ends": ends[a:b],
+            "counts": listed[low:high],
+            "text": b"\n".join(texts[low:high]).decode("utf-8"),
+        }
+
+
+def cut(result: BatchResult, lines: int) -> BatchResult:
+    """Return the first `lines` matching lines of a result that has more."""
+    files: list[FileLines] = []
+    left = lines
+    for file in result.files:
+        n = len(file["lines"]) if "lines" in file else int(file.get("count", 1))
+        files.append(file if n <= left else _cut_file(file, left))
+        left -= min(n, left)
+        if not left:
+            break
+    return BatchResult(files, lines - left, result.changed, result.gone, False)
+
+
+def _cut_file(file: FileLines, lines: int) -> FileLines:
+    if "lines" not in file:
+        return {**file, "count": lines}
+    matches = sum(file["counts"][:lines]) if "counts" in file else lines
+    kept: FileLines = {name: file[name][:lines] for name in ("lines", "counts") if name in file}
+    places: FileLines = {name: file[name][:matches] for name in ("columns", "ends")}
+    return {"path": file["path"], **kept, **places, "text": "\n".join(file["text"].split("\n")[:lines])}

@@ -1,0 +1,162 @@
+"""Line by line, the fast ways find what RE2 finds in every line by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indexer.records import I64
+from search.lines import LinePattern, matching_lines_of
+from search.matcher import BadPattern, compile_pattern
+from search.stretch import stretch_of_text, stretches
+from tests.support import small_segment
+
+TEXTS = [
+    "def foo(a):\n    return foo\n",
+    "",
+    "\n",
+    "foo",
+    "x foo y\nfoo foo\n\nlast foo",
+    "Foo FOO\nfOo_foo foo1\n" * 3,
+    "a\r\nfoo\r\n",
+    "\u017fk \u017f\u212a \u212a foo\n",
+    "x" * 600 + " foo\n" + "y" * 254 + "\nfoo\n",
+    "aaa aa a\n aba\n",
+    "nothing\n" * 50,
+    "größe = GRÖSSE\n",
+]
+PATTERNS = [
+    "foo", "(?i)foo", "^foo", "foo$", r"\bfoo\b", r"(?i)\bfoo\b", "(?i)sk", "(?i)k", "a*", "aa", r"\baa\b",
+    "^", "$", "", r"\w+", "fo+", r"[fF]oo\b", "return foo", "(?i:f)oo", "o foo", r"\s", "[^a]", "x.*foo",
+    "y{254}", "^$", r"\bf", r"o\b", "a|b", "(foo)+ foo", "last (foo)", "größe", "(?i)GRÖSSE", r"\x00",
+    "(?i)return.foo", "f.*return", "(?s)foo.", r"foo\n", "(?i)a_foo", r"\Bo", r"[^\n]o", "(?-m)^foo$",
+]  # fmt: skip
+
+Match = tuple[int, int, int, bytes]  # line, start and end in it, the line
+
+
+def slow(content: bytes, pattern: str, every: bool) -> list[Match]:
+    """Return the matches by looking at every line alone."""
+    lines = content.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    compiled = compile_pattern(pattern.encode(), lines=True)
+    found: list[Match] = []
+    for number, line in enumerate(lines, 1):
+        at, last = 0, -1
+        while at <= len(line) and (match := compiled.search(line, at)):
+            start, end = match.span()
+            if end > start or end != last or not every:
+                found.append((number, start, end, line))
+            if not every:
+                break
+            last = end
+            at = end if end > start else end + 1
+            while at < len(line) and line[at] & 0xC0 == 0x80:
+                at += 1
+    return found
+
+
+def fast(
+    tmp_path: Path, texts: list[str], ordinals: I64, pattern: str, every: bool
+) -> dict[int, list[Match]]:
+    segment = small_segment(tmp_path / "a.seg", texts)
+    looked_for = LinePattern(pattern)
+    found: dict[int, list[Match]] = {}
+    for stretch in stretches(segment, ordinals, 300):
+        lines = matching_lines_of(segment, stretch, looked_for.find(stretch, every))
+        bounds, places = lines.doc_lines.tolist(), lines.line_matches.tolist()
+        for i, doc in enumerate(lines.doc.tolist()):
+            entries = found[int(stretch.ordinals[doc])] = []
+            for line in range(bounds[i], bounds[i + 1]):
+                start, end = int(lines.line_start[line]), int(lines.line_end[line])
+                last = places[line + 1] if every else places[line] + 1
+                for place in range(places[line], last):
+                    span = int(lines.start[place]) - start, int(lines.end[place]) - start
+                    entries.append((int(lines.line[line]), *span, stretch.content[start:end]))
+    segment.close()
+    return found
+
+
+def wanted(texts: list[str], ordinals: I64, pattern: str, every: bool) -> dict[int, list[Match]]:
+    found = {i: slow(texts[i].encode(), pattern, every) for i in ordinals.tolist()}
+    return {i: matches for i, matches in found.items() if matches}
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_fast_ways_find_what_each_line_has(tmp_path: Path, pattern: str, every: bool) -> None:
+    for ordinals in (np.arange(len(TEXTS)), np.array([3, 4, 8])):
+        found = fast(tmp_path, TEXTS, ordinals, pattern, every)
+        if pattern == "(?-m)^foo$":  # the whole document
+            assert {i: [m[:3] for m in ms] for i, ms in found.items()} == {3: [(1, 0, 3)]}
+        else:
+            assert found == wanted(TEXTS, ordinals, pattern, every)
+
+
+ATOMS = st.sampled_from(
+    ["a", "b", "ab", "ba", "A", "k", " ", "_", ".", "[ab]", "[^a]", r"\b", "^", "$", r"\w", "é", "(?i:ab)"]
+)
+PIECES = st.builds(
+    lambda atom, repeat: atom + repeat if atom not in (r"\b", "^", "$") else atom,
+    ATOMS,
+    st.sampled_from(["", "", "", "?", "+", "*"]),
+)
+GENERATED = st.builds(
+    lambda flag, pieces, more: flag + "".join(pieces) + (f"|{''.join(more)}" if more else ""),
+    st.sampled_from(["", "", "(?i)"]),
+    st.lists(PIECES, min_size=1, max_size=5),
+    st.lists(PIECES, max_size=2),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(st.text("abABkK\u212a _\n\ré", max_size=40), min_size=1, max_size=5),
+    pattern=GENERATED,
+    every=st.booleans(),
+)
+def test_generated_patterns_in_generated_texts(
+    tmp_path: Path, texts: list[str], pattern: str, every: bool
+) -> None:
+    ordinals = np.arange(len(texts))
+    assert fast(tmp_path, texts, ordinals, pattern, every) == wanted(texts, ordinals, pattern, every)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a.b", "a.b"), (r"\E", r"x\Ey"), ("(", "f("), (r"\Q*\E", r"\Q*\E"), ("a|b", "a|b")]
+)
+def test_plain_text_is_no_pattern(text: str, line: str) -> None:
+    source, stretch = stretch_of_text(f"aXb\n{line}\n".encode())
+    found = matching_lines_of(source, stretch, LinePattern(text, literal=True).find(stretch, False))
+    assert found.line.tolist() == [2]
+
+
+def test_whole_words() -> None:
+    source, stretch = stretch_of_text(b"foobar\nfoo bar\n_foo\nfoo")
+    found = matching_lines_of(source, stretch, LinePattern("fo+|x", word=True).find(stretch, False))
+    assert found.line.tolist() == [2, 4]
+
+
+def test_smart_case() -> None:
+    source, stretch = stretch_of_text(b"Foo\nfoo\n")
+    for pattern, lines in (("foo", [1, 2]), ("Foo", [1])):
+        found = matching_lines_of(source, stretch, LinePattern(pattern, "smart").find(stretch, False))
+        assert found.line.tolist() == lines
+
+
+def test_many_lines_with_the_needed_text_are_read_at_once() -> None:
+    text = b"xfoo1\n" * 100 + b"-\n" * 400
+    source, stretch = stretch_of_text(text)
+    found = matching_lines_of(source, stretch, LinePattern(r"\w+foo\d").find(stretch, False))
+    assert found.line.tolist() == list(range(1, 101))
+
+
+@pytest.mark.parametrize("pattern", ["(", r"a\C", r"\\\C"])
+def test_a_bad_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(BadPattern):
+        LinePattern(pattern)
