@@ -216,7 +216,7 @@ class Dispatcher:
             "incomplete": standing.incomplete,
             "warnings": standing.warnings,
             "files_searched": sweep.files_searched,
-            "candidates": len(sweep.slots),
+            "candidates": len(sweep.found.slots),
             "ms": round(sweep.budget.spent_ms(), 3),
         }
         return self._with_standing(result, root_path)

@@ -13,8 +13,8 @@ import numpy as np
 
 from indexer import parse, words
 from indexer.embed.static import StaticModel
+from indexer.pages import paged_trigrams
 from indexer.records import FLAG_UNPARSED, Parsed, PreparedFile, SourceFile
-from indexer.trigram import trigrams
 
 
 class Preparer:
@@ -44,7 +44,7 @@ class Preparer:
             source = replace(source, flags=source.flags | FLAG_UNPARSED)
         return PreparedFile(
             source=source,
-            trigrams=trigrams(source.content),
+            trigrams=paged_trigrams(source.content),
             parsed=parsed,
             terms=words.term_table(bag, self._vocabulary),
             vectors=vectors,

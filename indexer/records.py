@@ -167,7 +167,7 @@ class PreparedFile:
     """Everything a worker makes of one file; all of it belongs to the content, nothing to the path."""
 
     source: SourceFile
-    trigrams: U32  # distinct, sorted; see trigram.py
+    trigrams: U32  # distinct, sorted, of every page; see pages.py
     parsed: Parsed
     terms: TermTable
     vectors: F16  # [n_chunks, dim], unit length; dim 0 if no model is set

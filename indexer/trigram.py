@@ -16,6 +16,7 @@ import numpy as np
 from indexer.records import U32
 
 NEWLINE = 0x0A
+KEY_BITS = 24
 
 
 def trigrams(content: bytes | memoryview) -> U32:

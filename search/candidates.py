@@ -1,4 +1,4 @@
-"""Posting lists -> the documents of a segment that may match. Pure array work; nothing is verified here.
+"""Posting lists -> the documents, or pages, of a segment that may match. Pure array work; nothing is read.
 
 Lists are read rarest first, and reading stops as soon as checking the few documents that are left costs less
 than decoding the next list. A folded query is an "and" of "or"s: its many spellings are looked up in the key
@@ -11,16 +11,17 @@ from typing import Protocol
 
 import numpy as np
 
-from indexer.records import I64, U8, U16, U32, U64, Bool
+from indexer.records import I64, U16, U32, Bool
+from indexer.store.postings import spans
 from search.regex_trigrams import TrigramQuery
 
-# Costs on one core, measured on Linux 6.1: decoding a posting list, per list and per document in it;
-# verifying a document, per call and per byte (RE2 at 1 GB/s).
+# Costs on one core, measured on Linux 6.1: decoding a posting list, per list and per entry; reading a
+# document or page, by itself and per byte (unpacked at 3 GB/s, searched at 2).
 LIST_US = 8.0
 POSTING_US = 0.008
-DOC_US = 3.0
-BYTE_US = 0.001
-VERIFY_DOCS_MAX = 2000  # more documents are worth any list
+UNIT_US = 8.0
+BYTE_US = 0.0008
+VERIFY_MAX = 2000  # more are worth any list
 
 
 class Contents(Protocol):
@@ -29,22 +30,59 @@ class Contents(Protocol):
     @property
     def n_docs(self) -> int: ...
     @property
-    def block_doc(self) -> U32: ...
+    def n_pages(self) -> int: ...
     @property
-    def doc_start(self) -> U64: ...
+    def block_page(self) -> U32: ...
+    @property
+    def doc_page(self) -> U32: ...
+    @property
+    def page_doc(self) -> I64: ...
+    @property
+    def page_at(self) -> I64: ...
     @property
     def doc_len(self) -> U32: ...
-    @property
-    def line_data(self) -> U8: ...
-    @property
-    def line_off(self) -> U32: ...
     @property
     def tri_key(self) -> U32: ...
     @property
     def tri_count(self) -> U16: ...
-    def trigram_docs(self, key: int) -> U16: ...
+    def trigram_pages(self, key: int) -> U16: ...
+    def trigram_docs(self, key: int) -> I64: ...
     def unpack(self, block: int) -> bytes: ...
     def doc_bytes(self, ordinal: int) -> bytes: ...
+
+
+class Units(Protocol):
+    """What candidates are: documents, or pages of them."""
+
+    @property
+    def n(self) -> int: ...
+    def members(self, key: int) -> I64 | U16:
+        """Return the sorted numbers of those that contain a trigram."""
+        ...
+
+    def nbytes(self, found: I64) -> int:
+        """Return how much there is to read of some."""
+        ...
+
+
+class _Docs:
+    def __init__(self, segment: Contents) -> None:
+        self.n = segment.n_docs
+        self.members = segment.trigram_docs
+        self._len = segment.doc_len
+
+    def nbytes(self, found: I64) -> int:
+        return int(self._len[found].sum())
+
+
+class _Pages:
+    def __init__(self, segment: Contents) -> None:
+        self.n = segment.n_pages
+        self.members = segment.trigram_pages
+        self._at = segment.page_at
+
+    def nbytes(self, found: I64) -> int:
+        return int((self._at[found + 1] - self._at[found]).sum())
 
 
 class TrigramFilter:
@@ -55,20 +93,32 @@ class TrigramFilter:
         self._keys = np.array(sorted(query.all_keys()), np.uint32)
 
     def candidates(self, segment: Contents, among: I64 | None = None) -> I64 | None:
-        """Return the sorted ordinals that may match, or None if the query says nothing.
+        """Return the sorted ordinals of documents that may match, or None if the query says nothing.
 
         among  sorted ordinals to choose from; None: all documents
         """
+        return self._narrowed(segment, _Docs(segment), among)
+
+    def pages(self, segment: Contents, among: I64 | None = None) -> I64:
+        """Return the sorted pages in which a line may match.
+
+        among  sorted ordinals of the documents to choose from; None: all
+        """
+        pages = None if among is None else pages_of(segment, among)
+        found = self._narrowed(segment, _Pages(segment), pages)
+        return np.arange(segment.n_pages) if found is None else found
+
+    def _narrowed(self, segment: Contents, units: Units, among: I64 | None) -> I64 | None:
         if self.query.op == "all":
             return among
-        if self.query.op == "none" or not segment.n_docs:
+        if self.query.op == "none" or not units.n:
             return np.empty(0, np.int64)
         if among is not None and not len(among):
             return among
-        return _Lists(segment, self._counts(segment)).narrow(self.query, among)
+        return _Lists(units, self._counts(segment)).narrow(self.query, among)
 
     def _counts(self, segment: Contents) -> dict[int, int]:
-        """Return how many documents contain each key; keys that occur nowhere are absent."""
+        """Return how many pages contain each key; keys that occur nowhere are absent."""
         table = segment.tri_key
         if not len(table):
             return {}
@@ -78,13 +128,13 @@ class TrigramFilter:
 
 
 class _Lists:
-    def __init__(self, segment: Contents, counts: dict[int, int]) -> None:
-        self._segment = segment
+    def __init__(self, units: Units, counts: dict[int, int]) -> None:
+        self._units = units
         self._counts = counts
-        self._mask: Bool = np.zeros(segment.n_docs, np.bool_)
+        self._mask: Bool = np.zeros(units.n, np.bool_)
 
     def narrow(self, query: TrigramQuery, among: I64 | None) -> I64 | None:
-        """Return the ordinals of `among` for which `query` holds, or a superset where that is cheaper."""
+        """Return those of `among` for which `query` holds, or a superset where that is cheaper."""
         if query.op == "or":
             return self._any_of(query, among)
         assert query.op == "and", query.op
@@ -98,16 +148,16 @@ class _Lists:
                 break
             item = items[i]
             if isinstance(item, int):
-                found = self._within(found, self._segment.trigram_docs(item))
+                found = self._within(found, self._units.members(item))
             else:
                 found = self.narrow(item, found)
         return found
 
     def _verify_us(self, found: I64) -> float:
-        """Return what reading these documents would cost."""
-        if len(found) > VERIFY_DOCS_MAX:
+        """Return what reading these would cost."""
+        if len(found) > VERIFY_MAX:
             return float("inf")
-        return len(found) * DOC_US + float(self._segment.doc_len[found].sum()) * BYTE_US
+        return len(found) * UNIT_US + self._units.nbytes(found) * BYTE_US
 
     def _read_us(self, item: int | TrigramQuery) -> float:
         """Return what decoding the lists of `item` would cost."""
@@ -116,34 +166,42 @@ class _Lists:
         return len(counts) * LIST_US + sum(counts) * POSTING_US
 
     def _estimate(self, query: int | TrigramQuery) -> int:
-        """Return at least the number of documents for which `query` holds."""
+        """Return at least the number of those for which `query` holds."""
         if isinstance(query, int):
             return self._counts.get(query, 0)
         counts = [self._counts.get(key, 0) for key in query.keys] + [self._estimate(p) for p in query.parts]
-        return min(counts) if query.op == "and" else min(sum(counts), self._segment.n_docs)
+        return min(counts) if query.op == "and" else min(sum(counts), self._units.n)
 
     def _any_of(self, query: TrigramQuery, among: I64 | None) -> I64 | None:
-        if self._estimate(query) >= self._segment.n_docs:
+        if self._estimate(query) >= self._units.n:
             return among
-        found: Bool = np.zeros(self._segment.n_docs, np.bool_)
+        found: Bool = np.zeros(self._units.n, np.bool_)
         for key in query.keys:
             if key in self._counts:
-                found[self._segment.trigram_docs(key)] = True
+                found[self._units.members(key)] = True
         for part in query.parts:
             if self._estimate(part):
-                docs = self.narrow(part, None)
-                if docs is None:
+                members = self.narrow(part, None)
+                if members is None:
                     return among
-                found[docs] = True
+                found[members] = True
         return np.flatnonzero(found) if among is None else among[found[among]]
 
-    def _within(self, found: I64 | None, docs: U16) -> I64:
+    def _within(self, found: I64 | None, members: I64 | U16) -> I64:
         if found is None:
-            return docs.astype(np.int64)
-        self._mask[docs] = True
+            return members.astype(np.int64)
+        self._mask[members] = True
         kept = found[self._mask[found]]
-        self._mask[docs] = False
+        self._mask[members] = False
         return kept
+
+
+def pages_of(segment: Contents, ordinals: I64) -> I64:
+    """Return all pages of some documents (sorted ordinals)."""
+    if segment.n_pages == segment.n_docs:
+        return ordinals
+    first = segment.doc_page[ordinals].astype(np.int64)
+    return spans(first, segment.doc_page[ordinals + 1].astype(np.int64) - first)
 
 
 def as_ordinals(mask: Bool | None, base: int, n_docs: int) -> I64 | None:

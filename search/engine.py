@@ -31,7 +31,7 @@ from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
 from search.gather import Candidates, at_definitions, at_files, features, gather
-from search.grep import GrepRequest, Sweep, candidate_slots
+from search.grep import GrepRequest, Sweep, candidates
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
 from search.lines import LinePattern
@@ -151,11 +151,11 @@ class Engine:
             )
             slots = admitted(plan, scope, search, None)
             stops = search.stops
-        chosen = candidate_slots(snapshot, facts, pattern, slots)
+        found = candidates(snapshot, facts, pattern, slots)
         return Sweep(
             snapshot=snapshot,
             facts=facts,
-            slots=chosen,
+            found=found,
             pattern=pattern,
             budget=budget,
             file_bytes_max=self._settings.index.file_bytes_max,

@@ -27,7 +27,7 @@ from search.places import (
     definitions_of_chunks,
 )
 from search.rank import Asked, Features
-from search.stretch import stretch_of
+from search.stretch import docs_at_once
 from search.symbol import EXACT, FOLDED, PREFIX
 
 RECENT_NS = 86_400 * 10**9
@@ -363,7 +363,7 @@ def _edges(snapshot: Snapshot, table: Candidates, words: tuple[str, ...]) -> tup
     for segment, _, positions, ordinals in by_segment(snapshot, table.doc[rows]):
         at = rows[positions]
         distinct, which = np.unique(ordinals, return_inverse=True)
-        text = stretch_of(segment, distinct)
+        text = docs_at_once(segment, distinct)
         content = np.frombuffer(text.content, np.uint8)
         first = text.start[which]
         start, end = first + table.start[at], first + table.end[at]

@@ -21,12 +21,12 @@ from indexer.records import I64, Bool
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 from search.budget import Budget
-from search.candidates import TrigramFilter, as_ordinals
+from search.candidates import TrigramFilter, as_ordinals, pages_of
 from search.facts import RootFacts
 from search.lines import LineMatches, LinePattern, matching_lines_of
 from search.live import look_at
 from search.matcher import Case
-from search.stretch import Stretch, stretch_of_text, stretches
+from search.stretch import Stretch, page_stretches, stretch_of_text
 from search.trust import Trust
 
 BATCH_BYTES = 4 << 20  # content of one batch: some milliseconds of work, a few hundred files
@@ -71,6 +71,7 @@ class Batch:
     size: I64  # as stat said when they were indexed
     mtime_ns: I64
     segments: tuple[str, ...]  # files of the segments that `segment` numbers
+    pages: tuple[I64, ...]  # of each segment: the candidate pages of these files
     segment: I64
     ordinal: I64
     file_bytes_max: int
@@ -93,7 +94,7 @@ class Sweep:
 
     snapshot: Snapshot
     facts: RootFacts
-    slots: I64  # candidates in order of path
+    found: Candidates
     pattern: LinePattern
     budget: Budget
     file_bytes_max: int
@@ -104,7 +105,7 @@ class Sweep:
     @property
     def nbytes(self) -> int:
         """Bytes of all candidates."""
-        return int(self.facts.view.size[self.slots].sum())
+        return int(self.found.nbytes.sum())
 
     @property
     def segments(self) -> dict[str, Segment]:
@@ -113,7 +114,7 @@ class Sweep:
 
     def batches(self) -> Iterator[Batch]:
         """Return the work, in order."""
-        return batches(self.snapshot, self.facts, self.slots, self.file_bytes_max)
+        return batches(self.snapshot, self.facts, self.found, self.file_bytes_max)
 
 
 class Clock(Protocol):
@@ -122,30 +123,46 @@ class Clock(Protocol):
     def over(self) -> bool: ...
 
 
-def candidate_slots(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots: Bool) -> I64:
-    """Return the slots of files that may match, in order of path."""
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What may match."""
+
+    slots: I64  # files in order of path
+    nbytes: I64  # how much of each is to be read
+    pages: tuple[Bool, ...]  # of each segment of the snapshot: which of its pages
+
+
+def candidates(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots: Bool) -> Candidates:
+    """Return the files of `slots` that may match."""
     narrow = TrigramFilter(pattern.query)
     mask = facts.doc_mask(slots)
-    found = np.zeros(snapshot.n_docs + 1, np.bool_)  # the last entry stands for dead slots
+    nbytes = np.zeros(snapshot.n_docs + 1, np.int64)  # of each document; the last entry stands for dead slots
+    masks: list[Bool] = []
     for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
-        ordinals = narrow.candidates(segment, as_ordinals(mask, base, segment.n_docs))
-        if ordinals is None:
-            found[base : base + segment.n_docs] = mask[base : base + segment.n_docs]
-        else:
-            found[base + ordinals] = True
-    chosen = np.flatnonzero(slots & found[facts.doc])
+        pages = narrow.pages(segment, as_ordinals(mask, base, segment.n_docs))
+        if pattern.whole_docs:
+            pages = pages_of(segment, np.unique(segment.page_doc[pages]))
+        masks.append(np.zeros(segment.n_pages, np.bool_))
+        masks[-1][pages] = True
+        sizes = (segment.page_at[pages + 1] - segment.page_at[pages]).astype(np.float64)
+        counted = np.bincount(segment.page_doc[pages], weights=sizes, minlength=segment.n_docs)
+        nbytes[base : base + segment.n_docs] = counted
+    chosen = np.flatnonzero(slots & (nbytes[facts.doc] > 0))
     paths = facts.paths[chosen].tolist()
-    return chosen[sorted(range(len(paths)), key=paths.__getitem__)]
+    chosen = chosen[sorted(range(len(paths)), key=paths.__getitem__)]
+    return Candidates(chosen, nbytes[facts.doc[chosen]], tuple(masks))
 
 
-def batches(snapshot: Snapshot, facts: RootFacts, slots: I64, file_bytes_max: int) -> Iterator[Batch]:
-    """Cut files (slots in order of path) into batches."""
+def batches(snapshot: Snapshot, facts: RootFacts, found: Candidates, file_bytes_max: int) -> Iterator[Batch]:
+    """Cut the candidates into batches."""
+    slots = found.slots
     docs = facts.doc[slots]
     number = np.searchsorted(snapshot.seg_base, docs, side="right") - 1
     ordinal = docs - snapshot.seg_base[number]
     view = facts.view
+    root = os.fsencode(view.path)
     segments = tuple(str(segment.path) for segment in snapshot.segments)
-    ends = np.cumsum(view.size[slots])
+    ends = np.cumsum(found.nbytes)
     low = 0
     while low < len(slots):
         before = int(ends[low - 1]) if low else 0
@@ -153,12 +170,17 @@ def batches(snapshot: Snapshot, facts: RootFacts, slots: I64, file_bytes_max: in
         high = max(low + 1, int(np.searchsorted(ends, before + room, side="right")))
         part = slots[low:high]
         used, where = np.unique(number[low:high], return_inverse=True)
+        pages = []
+        for i, segment in enumerate(used.tolist()):
+            of_docs = pages_of(snapshot.segments[segment], np.unique(ordinal[low:high][where == i]))
+            pages.append(of_docs[found.pages[segment][of_docs]])
         yield Batch(
-            root=os.fsencode(view.path),
+            root=root,
             paths=facts.paths[part].tolist(),
             size=view.size[part],
             mtime_ns=view.mtime_ns[part],
             segments=tuple(segments[i] for i in used.tolist()),
+            pages=tuple(pages),
             segment=where,
             ordinal=ordinal[low:high],
             file_bytes_max=file_bytes_max,
@@ -209,14 +231,23 @@ def _search_segment(
     clock: Clock,
 ) -> bool:
     """Put what the batch's documents of one segment show into `found`; False if time ran out."""
-    ordinals = np.unique(batch.ordinal[batch.segment == number])
-    for stretch in stretches(segment, ordinals, STRETCH_BYTES):
+    # A pattern that wants whole documents must not find one cut in two.
+    at_once = 1 << 62 if pattern.whole_docs else STRETCH_BYTES
+    for stretch in page_stretches(segment, batch.pages[number], at_once):
         if clock.over():
             return False
         matches = matching_lines_of(segment, stretch, pattern.find(stretch, spec.every))
-        for doc, shown in zip(matches.doc.tolist(), _shown(stretch, matches, spec), strict=True):
-            found[number, int(stretch.ordinals[doc])] = shown
+        ordinals = stretch.ordinals[matches.piece].tolist()
+        for ordinal, shown in zip(ordinals, _shown(stretch, matches, spec), strict=True):
+            before = found.get((number, ordinal))
+            found[number, ordinal] = shown if before is None else _joined(before, shown)
     return True
+
+
+def _joined(first: FileLines, second: FileLines) -> FileLines:
+    """Return what two pages of one file show together."""
+    text = {"text": f"{first['text']}\n{second['text']}"} if "text" in first else {}
+    return {name: first[name] + second[name] for name in first if name != "text"} | text
 
 
 def _search_live(content: bytes, pattern: LinePattern, spec: PatternSpec) -> FileLines | None:
@@ -227,14 +258,14 @@ def _search_live(content: bytes, pattern: LinePattern, spec: PatternSpec) -> Fil
 
 
 def _shown(stretch: Stretch, matches: LineMatches, spec: PatternSpec) -> Iterator[FileLines]:
-    """Yield what each matching document shows; `n` is its number of matching lines."""
-    bounds = matches.doc_lines.tolist()
-    documents = pairwise(bounds)
+    """Yield what each matching page shows; `n` is its number of matching lines."""
+    bounds = matches.piece_lines.tolist()
+    pieces = pairwise(bounds)
     if spec.what == "files":
-        yield from ({"n": high - low} for low, high in documents)
+        yield from ({"n": high - low} for low, high in pieces)
         return
     if spec.what == "count":
-        yield from ({"n": high - low, "count": high - low} for low, high in documents)
+        yield from ({"n": high - low, "count": high - low} for low, high in pieces)
         return
     content = stretch.content
     edges = zip(matches.line_start.tolist(), matches.line_end.tolist(), strict=True)
@@ -244,7 +275,7 @@ def _shown(stretch: Stretch, matches: LineMatches, spec: PatternSpec) -> Iterato
     if not spec.every:
         columns = (matches.start[first] - matches.line_start + 1).tolist()
         ends = (matches.end[first] - matches.line_start + 1).tolist()
-        for low, high in documents:
+        for low, high in pieces:
             yield {
                 "n": high - low,
                 "lines": lines[low:high],
@@ -256,9 +287,9 @@ def _shown(stretch: Stretch, matches: LineMatches, spec: PatternSpec) -> Iterato
     counts = np.diff(matches.line_matches)
     origin = np.repeat(matches.line_start, counts) - 1
     columns, ends = (matches.start - origin).tolist(), (matches.end - origin).tolist()
-    places = matches.line_matches[matches.doc_lines].tolist()
+    places = matches.line_matches[matches.piece_lines].tolist()
     listed = counts.tolist()
-    for (low, high), (a, b) in zip(documents, pairwise(places), strict=True):
+    for (low, high), (a, b) in zip(pieces, pairwise(places), strict=True):
         yield {
             "n": high - low,
             "lines": lines[low:high],

@@ -59,9 +59,9 @@ class _Literal:
 class LineMatches:
     """The matching lines of one stretch. Offsets count in the stretch's content."""
 
-    doc: I64  # [d] positions in the stretch of the documents that match
-    doc_lines: I64  # [d + 1] lines of doc[i] are [doc_lines[i], doc_lines[i + 1])
-    line: I64  # [n] 1-based numbers
+    piece: I64  # [d] positions in the stretch of the pages that match
+    piece_lines: I64  # [d + 1] lines of piece[i] are [piece_lines[i], piece_lines[i + 1])
+    line: I64  # [n] 1-based numbers in the document
     line_start: I64
     line_end: I64  # the newline not included
     line_matches: I64  # [n + 1] matches of line i are [line_matches[i], line_matches[i + 1])
@@ -76,6 +76,8 @@ class LineTables(Protocol):
     def line_data(self) -> U8: ...
     @property
     def line_off(self) -> U32: ...
+    @property
+    def page_line(self) -> U32: ...
 
 
 class LinePattern:
@@ -98,14 +100,14 @@ class LinePattern:
         self.query = matcher.query
         self.pattern = pattern
         self._match = matcher.match
-        self._by_itself = matcher.by_itself
+        self.whole_docs = matcher.by_itself  # \A or \z: it wants all pages of a document
         node = None if matcher.by_itself else matcher.node
         self._literal = None if node is None else _as_literal(node)
         self._needed = None if node is None or self._literal else _needed_literal(node)
 
     def find(self, stretch: Stretch, every: bool) -> Spans:
         """Return the first match of every matching line, or every match; some lines may be of separators."""
-        if self._by_itself:
+        if self.whole_docs:
             return self._find_singly(stretch, every)
         if self._literal is not None:
             everywhere = _occurrences(stretch.content, self._literal)
@@ -155,7 +157,9 @@ class LinePattern:
     def _find_singly(self, stretch: Stretch, every: bool) -> Spans:
         """Cut every document out of its surroundings."""
         found = _Spans()
-        for start, end in zip(stretch.start.tolist(), stretch.end.tolist(), strict=True):
+        begins = np.flatnonzero(np.diff(stretch.ordinals, prepend=-1))
+        ends = stretch.end[np.append(begins[1:], len(stretch.end)) - 1]
+        for start, end in zip(stretch.start[begins].tolist(), ends.tolist(), strict=True):
             inside = _Spans()
             self._collect(stretch.content[start:end], 0, end - start, every, inside)
             found.starts += [at + start for at in inside.starts]
@@ -177,53 +181,51 @@ class _Spans:
 
 
 def matching_lines_of(segment: LineTables, stretch: Stretch, spans: Spans) -> LineMatches:
-    """Return the lines of the documents of a stretch in which `spans` begin."""
+    """Return the lines of the pages of a stretch in which `spans` begin."""
     start, end = spans
-    doc = np.searchsorted(stretch.start, start, side="right") - 1
-    inside = _in_a_line(stretch, start, doc)
-    start, end, doc = start[inside], end[inside], doc[inside]
-    docs = doc[_firsts(doc)]
-    after, doc_base, doc_last = _line_bounds(segment, stretch, docs)
-    # `before` counts the line ends in front of each match, in all documents that match.
+    piece = np.searchsorted(stretch.start, start, side="right") - 1
+    inside = _in_a_line(stretch, start, piece)
+    start, end, piece = start[inside], end[inside], piece[inside]
+    pieces = piece[_firsts(piece)]
+    after, base, last = _line_bounds(segment, stretch, pieces)
+    # `before` counts the line ends in front of each match, in all pages that match.
     before = np.searchsorted(after, start, side="right")
-    which = np.searchsorted(docs, doc)
-    first = np.flatnonzero((np.diff(before, prepend=-1) != 0) | (np.diff(doc, prepend=-1) != 0))
-    before, which, line_doc = before[first], which[first], doc[first]
-    at_first = before == doc_base[which]
-    at_last = before == doc_last[which]
-    padded = np.concatenate((after, np.zeros(1, np.int64)))
+    which = np.searchsorted(pieces, piece)
+    first = np.flatnonzero((np.diff(before, prepend=-1) != 0) | (np.diff(piece, prepend=-1) != 0))
+    before, which, line_piece = before[first], which[first], piece[first]
+    padded = np.append(after, 0)
     return LineMatches(
-        doc=docs,
-        doc_lines=np.append(np.searchsorted(line_doc, docs), len(line_doc)),
-        line=before - doc_base[which] + 1,
-        line_start=np.where(at_first, stretch.start[line_doc], padded[before - 1]),
-        line_end=np.where(at_last, stretch.end[line_doc], padded[before] - 1),
+        piece=pieces,
+        piece_lines=np.append(np.searchsorted(line_piece, pieces), len(line_piece)),
+        line=before - base[which] + 1 + segment.page_line[stretch.pieces[line_piece]],
+        line_start=np.where(before == base[which], stretch.start[line_piece], padded[before - 1]),
+        line_end=np.where(before == last[which], stretch.end[line_piece], padded[before] - 1),
         line_matches=np.append(first, len(start)),
         start=start,
         end=end,
     )
 
 
-def _in_a_line(stretch: Stretch, start: I64, doc: I64) -> Bool:
-    """Return which places belong to a line of a document: what follows its last newline is none."""
-    ends = stretch.end[doc]
+def _in_a_line(stretch: Stretch, start: I64, piece: I64) -> Bool:
+    """Return which places belong to a line of a piece: what follows its last newline is none."""
+    ends = stretch.end[piece]
     at_end = np.flatnonzero(start == ends)
     inside: Bool = start < ends
     if len(at_end):
         content = np.frombuffer(stretch.content, np.uint8)
         unfinished = content[np.maximum(ends[at_end] - 1, 0)] != _NEWLINE
-        inside[at_end] = unfinished & (stretch.start[doc[at_end]] < ends[at_end])
+        inside[at_end] = unfinished & (stretch.start[piece[at_end]] < ends[at_end])
     return inside
 
 
-def _line_bounds(segment: LineTables, stretch: Stretch, docs: I64) -> tuple[I64, I64, I64]:
-    """Return where a line begins after each newline of these documents, one document after the other, and
-    for each document how many of them stand before its first and at its end."""
-    sums, counts = line_ends(segment.line_data, segment.line_off, stretch.ordinals[docs])
+def _line_bounds(segment: LineTables, stretch: Stretch, pieces: I64) -> tuple[I64, I64, I64]:
+    """Return where a line begins after each newline of these pieces, one piece after the other, and for each
+    piece how many of them stand before its first and at its end."""
+    sums, counts = line_ends(segment.line_data, segment.line_off, stretch.pieces[pieces])
     last = np.cumsum(counts)
     base = last - counts
     before = np.where(base > 0, np.append(sums, 0)[base - 1], 0)
-    return sums + np.repeat(stretch.start[docs] - before, counts), base, last
+    return sums + np.repeat(stretch.start[pieces] - before, counts), base, last
 
 
 def _firsts(values: I64) -> I64:

@@ -1,7 +1,8 @@
-"""Documents of a segment, unpacked into one text. Pure array work over the mapped blocks.
+"""Documents or pages of a segment, unpacked into one text. Pure array work over the mapped blocks.
 
 Matchers are called once for many documents, so what lies between two candidates is cut out and the rest is
-joined: a stretch holds the wanted documents and nothing else, each followed by the separator.
+joined: a stretch holds what is wanted and nothing else. A document is followed by the separator, a page that
+is not the last of its document by nothing: it ends with a newline.
 """
 
 from __future__ import annotations
@@ -11,84 +12,121 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.records import I64
+from indexer.records import I64, Bool
 from indexer.store.blocks import line_tables
 from indexer.store.format import SEPARATOR
-from search.candidates import Contents
+from search.candidates import Contents, pages_of
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Some documents of a segment as one text."""
+    """Some pieces of a segment, one after the other, as one text: pages or documents."""
 
-    ordinals: I64  # ascending
+    pieces: I64  # pages, or ordinals of documents; ascending
+    ordinals: I64  # the document of each
     content: bytes
-    start: I64  # of each document in `content`
-    end: I64
+    start: I64  # of each piece in `content`
+    end: I64  # the separator not included
 
 
-def stretches(segment: Contents, ordinals: I64, bytes_max: int) -> Iterator[Stretch]:
-    """Yield the documents (sorted ordinals) in order, about `bytes_max` bytes at a time."""
+def page_stretches(segment: Contents, pages: I64, bytes_max: int) -> Iterator[Stretch]:
+    """Yield pages (sorted) in order, about `bytes_max` bytes at a time."""
+    if not len(pages):
+        return
+    block = np.searchsorted(segment.block_page, pages, side="right") - 1
+    first = np.flatnonzero(np.diff(block, prepend=-1))
+    last = np.append(first[1:], len(pages)) - 1
+    ends = np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])
+    # A stretch ends with the block in which it passes a multiple of bytes_max.
+    yield from _cut(segment, pages, block, first, last, np.diff(ends[last] // bytes_max, append=-1) != 0)
+
+
+def doc_stretches(segment: Contents, ordinals: I64, bytes_max: int) -> Iterator[Stretch]:
+    """Yield whole documents (sorted ordinals) in order, about `bytes_max` bytes at a time."""
     if not len(ordinals):
         return
-    block = np.searchsorted(segment.block_doc, ordinals, side="right") - 1
+    pages = pages_of(segment, ordinals)
+    block = np.searchsorted(segment.block_page, pages, side="right") - 1
     first = np.flatnonzero(np.diff(block, prepend=-1))
-    spaced = segment.doc_len[ordinals].astype(np.int64) + len(SEPARATOR)
-    ends = np.cumsum(spaced)
-    # A stretch ends with the block in which it passes a multiple of bytes_max.
-    last = np.concatenate((first[1:], [len(ordinals)])) - 1
-    passed = np.flatnonzero(np.diff(ends[last] // bytes_max, append=-1))
-    low = 0
-    for high in (passed + 1).tolist():
-        groups = slice(low, high)
-        begin, end = int(first[low]), int(last[high - 1]) + 1
-        yield _stretch(
-            segment, ordinals[begin:end], block[first[groups]], first[groups] - begin, spaced[begin:end]
-        )
-        low = high
+    last = np.append(first[1:], len(pages)) - 1
+    ends = np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])
+    share = ends // bytes_max
+    # As above, and with the last page of a document.
+    whole = _is_last(segment, pages[last])
+    shares = share[last]
+    cuts = np.zeros(len(last), np.bool_)
+    at = np.flatnonzero(whole)
+    cuts[at] = np.diff(shares[at], append=-1) != 0
+    for stretch in _cut(segment, pages, block, first, last, cuts):
+        if len(stretch.ordinals) == len(np.unique(stretch.ordinals)):
+            yield Stretch(stretch.ordinals, stretch.ordinals, stretch.content, stretch.start, stretch.end)
+            continue
+        begins = np.flatnonzero(np.diff(stretch.ordinals, prepend=-1))
+        docs = stretch.ordinals[begins]
+        end = stretch.end[np.append(begins[1:], len(stretch.end)) - 1]
+        yield Stretch(docs, docs, stretch.content, stretch.start[begins], end)
 
 
-def stretch_of(segment: Contents, ordinals: I64) -> Stretch:
-    """Return all of the documents (sorted ordinals, at least one) as one stretch."""
-    (stretch,) = stretches(segment, ordinals, 1 << 62)
+def docs_at_once(segment: Contents, ordinals: I64) -> Stretch:
+    """Return whole documents (sorted ordinals, at least one) as one stretch."""
+    (stretch,) = doc_stretches(segment, ordinals, 1 << 62)
     return stretch
 
 
-def _stretch(segment: Contents, ordinals: I64, blocks: I64, firsts: I64, spaced: I64) -> Stretch:
-    docs_of = segment.block_doc[blocks].astype(np.int64), segment.block_doc[blocks + 1].astype(np.int64)
-    lasts = np.concatenate((firsts[1:], [len(ordinals)]))
-    whole = (docs_of[1] - docs_of[0] == lasts - firsts).tolist()
-    at = segment.doc_start[docs_of[0]].astype(np.int64)
-    begins = segment.doc_start[ordinals].astype(np.int64)
+def _is_last(segment: Contents, pages: I64) -> Bool:
+    """Return which pages are the last of their document."""
+    last: Bool = segment.doc_page[segment.page_doc[pages] + 1] == pages + 1
+    return last
+
+
+def _cut(segment: Contents, pages: I64, block: I64, first: I64, last: I64, cuts: Bool) -> Iterator[Stretch]:
+    """Yield stretches that end where `cuts` says; first, last: positions of the pages of each block."""
+    low = 0
+    for high in (np.flatnonzero(cuts) + 1).tolist():
+        begin, end = int(first[low]), int(last[high - 1]) + 1
+        yield _stretch(segment, pages[begin:end], block[first[low:high]], first[low:high] - begin)
+        low = high
+
+
+def _stretch(segment: Contents, pages: I64, blocks: I64, firsts: I64) -> Stretch:
+    page_at = segment.page_at
+    begins = page_at[pages]
+    spaced = page_at[pages + 1] - begins
+    lasts = np.append(firsts[1:], len(pages))
+    of_block = segment.block_page[blocks].astype(np.int64)
+    whole = (segment.block_page[blocks + 1] - of_block == lasts - firsts).tolist()
     parts: list[bytes] = []
-    bounds = zip(blocks.tolist(), firsts.tolist(), lasts.tolist(), whole, at.tolist(), strict=True)
+    bounds = zip(
+        blocks.tolist(), firsts.tolist(), lasts.tolist(), whole, page_at[of_block].tolist(), strict=True
+    )
     for block, low, high, is_whole, block_start in bounds:
         content = segment.unpack(block)
         if is_whole:
             parts.append(content)
             continue
         cuts = (begins[low:high] - block_start).tolist()
-        lengths = spaced[low:high].tolist()
-        parts += [content[cut : cut + length] for cut, length in zip(cuts, lengths, strict=True)]
+        parts += [content[a : a + n] for a, n in zip(cuts, spaced[low:high].tolist(), strict=True)]
     after = np.cumsum(spaced)
     return Stretch(
-        ordinals=ordinals,
+        pieces=pages,
+        ordinals=segment.page_doc[pages],
         content=parts[0] if len(parts) == 1 else b"".join(parts),
         start=after - spaced,
-        end=after - len(SEPARATOR),
+        end=after - np.where(_is_last(segment, pages), len(SEPARATOR), 0),
     )
 
 
 class OneText:
-    """Stands for a segment with one document, as far as lines are concerned."""
+    """Stands for a segment with one document of one page, as far as lines are concerned."""
 
     def __init__(self, content: bytes) -> None:
         """Make the line table of `content`."""
-        self.line_data, nbytes = line_tables(content + SEPARATOR, np.array([len(content)], np.int64))
+        self.line_data, nbytes, _ = line_tables(content + SEPARATOR, np.array([len(content)], np.int64))
         self.line_off = np.array([0, int(nbytes[0])], np.uint32)
+        self.page_line = np.zeros(1, np.uint32)
 
 
 def stretch_of_text(content: bytes) -> tuple[OneText, Stretch]:
     """Return a text that no segment holds as a stretch, and what stands for its segment."""
-    whole = np.array([0], np.int64), np.array([len(content)], np.int64)
-    return OneText(content), Stretch(np.array([0], np.int64), content + SEPARATOR, *whole)
+    zero, end = np.array([0], np.int64), np.array([len(content)], np.int64)
+    return OneText(content), Stretch(zero, zero, content + SEPARATOR, zero, end)

@@ -19,7 +19,7 @@ from search.budget import Budget
 from search.candidates import Contents, TrigramFilter, as_ordinals
 from search.matcher import PER_DOC, Matcher, Span
 from search.regex_trigrams import TrigramQuery
-from search.stretch import Stretch, stretches
+from search.stretch import Stretch, doc_stretches
 
 STRETCH_BYTES = 1 << 18  # unpacked between two looks at the clock, and before a search that stops early
 
@@ -80,7 +80,7 @@ def search_docs(
         ordinals = narrow.candidates(segment, as_ordinals(doc_mask, base, segment.n_docs))
         if ordinals is None:
             ordinals = np.arange(segment.n_docs)
-        for stretch in stretches(segment, ordinals, STRETCH_BYTES):
+        for stretch in doc_stretches(segment, ordinals, STRETCH_BYTES):
             if not _search_stretch(stretch, base, matcher, found, budget):
                 break
     return found.matches()

@@ -16,6 +16,7 @@ import numpy as np
 
 from config.settings import Store, load
 from indexer import words
+from indexer.pages import paged_trigrams
 from indexer.records import (
     DIGEST_BYTES,
     F16,
@@ -37,7 +38,6 @@ from indexer.store.segment import Segment
 from indexer.store.segment_writer import write_segment
 from indexer.store.snapshot import Reader, Snapshot
 from indexer.store.writer import Writer
-from indexer.trigram import trigrams
 
 DIM = 8
 LINES_A_CHUNK = 4
@@ -61,7 +61,7 @@ def prepared(text: str | bytes, language: str = "python", dim: int = DIM) -> Pre
     bag = words.bag(content, chunks, symbols, _vocabulary)
     return PreparedFile(
         source=SourceFile(digest_of(content), content, language, "utf-8", 0),
-        trigrams=trigrams(content),
+        trigrams=paged_trigrams(content),
         parsed=Parsed(symbols, _references(content, symbols), chunks),
         terms=words.term_table(bag, _vocabulary),
         vectors=_vectors(content, chunks, dim),

@@ -27,6 +27,7 @@ LINES_MAX = 600
 GROUND = (
     "indexer.records",
     "indexer.trigram",
+    "indexer.pages",
     "indexer.words",
     "indexer.languages",
     "indexer.encoding",

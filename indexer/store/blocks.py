@@ -1,11 +1,12 @@
 """Contents of documents <-> LZ4 blocks, and their line tables. Pure. The door of lz4.
 
-Neighbouring documents are joined, each followed by SEPARATOR, until a block has BLOCK_BYTES; so a document
-lies in one block, and reading it costs one call. Linux 6.1 shrinks to 33 %, packed at 650 MB/s and unpacked
-at 3.2 GB/s on one core: a whole scan loses less time to it than it wins from the memory that stays free
-(zstd: 23 %, unpacked at 1.4 GB/s). With 16 KiB a block it is 38 %, with 256 KiB 33 %.
+Neighbouring documents are joined, each followed by SEPARATOR, until a block has BLOCK_BYTES; a document with
+several pages has a block for each of them. So a page lies in one block, and reading it costs one call. Linux
+6.1 shrinks to 34 %, packed at 650 MB/s and unpacked at 3.2 GB/s on one core: a whole scan loses less time to
+it than it wins from the memory that stays free (zstd: 23 %, unpacked at 1.4 GB/s). With 64 KiB a block it
+would be 3 % less, and reading a single small file would take three times as long.
 
-The line table of a document says how long each line is, its newline included: floor(length / 255) bytes of
+The line table of a page says how long each line is, its newline included: floor(length / 255) bytes of
 255, then one byte length % 255. A last line without a newline is left out. So one running sum gives where the
 lines start: 2.5 % of the content, 20 times as fast as looking for newlines.
 
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable
 import lz4.block
 import numpy as np
 
+from indexer.pages import page_starts
 from indexer.records import I64, U8, U32
 from indexer.store.format import SEPARATOR
 
@@ -45,18 +47,21 @@ def unpack(block: bytes | memoryview, nbytes: int) -> bytes:
 
 
 def line_starts(table: U8) -> U32:
-    """Return where the lines of a document start, the first at 0; one more than newlines."""
+    """Return where the lines start that a table (of one page, or of all pages of a document) describes.
+
+    The first is at 0; there is one more than newlines.
+    """
     sums = np.cumsum(table, dtype=np.uint32)
     starts = sums[table != _STEP]
     return np.concatenate((np.zeros(1, np.uint32), starts))
 
 
-def line_ends(tables: U8, offsets: U32, ordinals: I64) -> tuple[I64, I64]:
-    """Return the running sum of the lengths of all lines of some documents, and how many lines each has.
+def line_ends(tables: U8, offsets: U32, pages: I64) -> tuple[I64, I64]:
+    """Return the running sum of the lengths of all lines of some pages, and how many lines each has.
 
     tables, offsets  the line tables of a segment; a last line without a newline is not among the lines
     """
-    low, high = offsets[ordinals].tolist(), offsets[ordinals + 1].tolist()
+    low, high = offsets[pages].tolist(), offsets[pages + 1].tolist()
     joined = np.concatenate([tables[:0], *(tables[a:b] for a, b in zip(low, high, strict=True))])
     is_end = joined != _STEP
     ends_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(is_end)))
@@ -71,27 +76,38 @@ class BlockWriter:
     def __init__(self, write: Callable[[bytes], None]) -> None:
         """Hand every finished block to `write`."""
         self._write = write
-        self._pending: list[bytes] = []
+        self._pending: list[bytes] = []  # documents of one page
         self._pending_bytes = 0
         self._lengths: list[int] = []
-        self._block_docs = [0]
+        self._doc_pages = [0]
+        self._page_starts: list[int] = []
+        self._block_pages = [0]
         self._block_bytes: list[int] = []
         self._lines: list[U8] = []
         self._line_bytes: list[I64] = []
+        self._line_counts: list[I64] = []
 
     def add(self, contents: Iterable[bytes]) -> None:
         """Append documents in order."""
         for content in contents:
             self._lengths.append(len(content))
-            self._pending.append(content)
-            self._pending_bytes += len(content) + len(SEPARATOR)
-            if self._pending_bytes >= BLOCK_BYTES:
+            starts = page_starts(content)
+            if len(starts) == 1:
+                self._pending.append(content)
+                self._pending_bytes += len(content) + len(SEPARATOR)
+                if self._pending_bytes >= BLOCK_BYTES:
+                    self._flush()
+            else:
                 self._flush()
+                for start, end in zip(starts, [*starts[1:], len(content)], strict=True):
+                    after = SEPARATOR if end == len(content) else b""
+                    self._pack(content[start:end] + after, [end - start])
+            self._page_starts += starts
+            self._doc_pages.append(len(self._page_starts))
 
     def finish(self) -> None:
         """Pack what is left."""
-        if self._pending:
-            self._flush()
+        self._flush()
 
     @property
     def doc_len(self) -> I64:
@@ -99,9 +115,27 @@ class BlockWriter:
         return np.array(self._lengths, np.int64)
 
     @property
-    def block_doc(self) -> I64:
-        """First document of each block, and the number of documents."""
-        return np.array(self._block_docs, np.int64)
+    def doc_page(self) -> I64:
+        """First page of each document, and the number of pages."""
+        return np.array(self._doc_pages, np.int64)
+
+    @property
+    def page_start(self) -> I64:
+        """Where each page starts in its document."""
+        return np.array(self._page_starts, np.int64)
+
+    @property
+    def page_line(self) -> I64:
+        """Lines of the document before each page."""
+        counts = np.concatenate([np.empty(0, np.int64), *self._line_counts])
+        before = np.cumsum(counts) - counts
+        lines: I64 = before - np.repeat(before[self.doc_page[:-1]], np.diff(self.doc_page))
+        return lines
+
+    @property
+    def block_page(self) -> I64:
+        """First page of each block, and the number of pages."""
+        return np.array(self._block_pages, np.int64)
 
     @property
     def block_off(self) -> I64:
@@ -115,36 +149,42 @@ class BlockWriter:
         return np.concatenate(self._lines), np.concatenate(self._line_bytes)
 
     def _flush(self) -> None:
-        content = SEPARATOR.join([*self._pending, b""])
+        if self._pending:
+            lengths = [len(content) for content in self._pending]
+            self._pack(SEPARATOR.join([*self._pending, b""]), lengths)
+            self._pending = []
+            self._pending_bytes = 0
+
+    def _pack(self, content: bytes, lengths: list[int]) -> None:
+        """Write one block of pages with these lengths."""
         packed = pack(content)
         self._write(packed)
         self._block_bytes.append(len(packed))
-        self._block_docs.append(len(self._lengths))
-        lengths = np.array(self._lengths[-len(self._pending) :], np.int64)
-        table, nbytes = line_tables(content, lengths)
+        self._block_pages.append(self._block_pages[-1] + len(lengths))
+        table, nbytes, counts = line_tables(content, np.array(lengths, np.int64))
         self._lines.append(table)
         self._line_bytes.append(nbytes)
-        self._pending = []
-        self._pending_bytes = 0
+        self._line_counts.append(counts)
 
 
-def line_tables(content: bytes, lengths: I64) -> tuple[U8, I64]:
-    """Return the line tables of the documents of one block, and the bytes of each."""
+def line_tables(content: bytes, lengths: I64) -> tuple[U8, I64, I64]:
+    """Return the line tables of the pages of one block, the bytes of each, and the newlines in each."""
     ends = np.cumsum(lengths + len(SEPARATOR)) - len(SEPARATOR)
     starts = ends - lengths
     newlines = np.flatnonzero(np.frombuffer(content, np.uint8) == _NEWLINE)
-    doc = np.searchsorted(ends, newlines, side="right")  # a newline at `ends` belongs to the separator
-    newlines, doc = newlines[doc < len(ends)], doc[doc < len(ends)]
-    inside = newlines >= starts[doc]
-    newlines, doc = newlines[inside], doc[inside]
+    page = np.searchsorted(ends, newlines, side="right")  # a newline at `ends` belongs to the separator
+    newlines, page = newlines[page < len(ends)], page[page < len(ends)]
+    inside = newlines >= starts[page]
+    newlines, page = newlines[inside], page[inside]
+    counts = np.bincount(page, minlength=len(lengths))
     if not len(newlines):
-        return np.empty(0, np.uint8), np.zeros(len(lengths), np.int64)
+        return np.empty(0, np.uint8), np.zeros(len(lengths), np.int64), counts
     before = np.empty_like(newlines)
     before[0] = -1
     before[1:] = newlines[:-1]
-    np.maximum(before, starts[doc] - 1, out=before)
+    np.maximum(before, starts[page] - 1, out=before)
     length = newlines - before
     units = length // _STEP + 1
     table = np.full(int(units.sum()), _STEP, np.uint8)
     table[np.cumsum(units) - 1] = length % _STEP
-    return table, np.bincount(doc, weights=units, minlength=len(lengths)).astype(np.int64)
+    return table, np.bincount(page, weights=units, minlength=len(lengths)).astype(np.int64), counts

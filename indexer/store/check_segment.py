@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 
 from config.errors import StoreCorrupt
+from indexer.pages import page_starts, paged_trigrams
 from indexer.records import I64, KINDS, ROLES, U32
 from indexer.store import postings
 from indexer.store.format import ENCODINGS, SEPARATOR
 from indexer.store.segment import Segment
 from indexer.store.segment_file import Array
 from indexer.store.segment_writer import by_name
-from indexer.trigram import trigrams
+from indexer.trigram import KEY_BITS
 
 _LISTS_BLOCK = 1 << 16  # posting lists looked at together
 
@@ -53,9 +54,10 @@ def _rising(name: str, keys: Array) -> Iterator[str]:
 
 def _sizes(segment: Segment) -> Iterator[str]:
     s = segment
-    yield from _offsets("block_off", s.block_off, len(s.block_doc) - 1, len(s.block_data))
-    yield from _offsets("block_doc", s.block_doc, len(s.block_off) - 1, s.n_docs)
-    yield from _offsets("line_off", s.line_off, s.n_docs, len(s.line_data))
+    yield from _offsets("block_off", s.block_off, len(s.block_page) - 1, len(s.block_data))
+    yield from _offsets("block_page", s.block_page, len(s.block_off) - 1, s.n_pages)
+    yield from _offsets("doc_page", s.doc_page, s.n_docs, s.n_pages)
+    yield from _offsets("line_off", s.line_off, s.n_pages, len(s.line_data))
     yield from _offsets("tri_off", s.tri_off, len(s.tri_key), len(s.tri_data))
     yield from _offsets("term_off", s.term_off, len(s.term_hash), len(s.term_data))
     yield from _offsets("term_post", s.term_post, len(s.term_hash), len(s.term_tf))
@@ -72,9 +74,9 @@ def _documents(segment: Segment) -> Iterator[str]:
     if not np.array_equal(np.diff(starts), segment.doc_len.astype(np.int64) + len(SEPARATOR)):
         yield "doc_start and doc_len do not agree"
         return
-    for block in range(len(segment.block_doc) - 1):
+    for ordinal in range(segment.n_docs):
         try:
-            yield from _block(segment, block)
+            yield from _document(segment, ordinal)
         except StoreCorrupt as error:
             yield str(error)
     yield from _below("language", segment.language, len(segment.languages))
@@ -83,17 +85,23 @@ def _documents(segment: Segment) -> Iterator[str]:
         yield "doc_blob has a blob twice or none"
 
 
-def _block(segment: Segment, block: int) -> Iterator[str]:
-    """Check separators and line tables of a block's documents."""
-    content, at = segment.block(block), segment.block_start(block)
-    for ordinal in range(int(segment.block_doc[block]), int(segment.block_doc[block + 1])):
-        start = int(segment.doc_start[ordinal]) - at
-        end = start + int(segment.doc_len[ordinal])
-        if content[end : end + len(SEPARATOR)] != SEPARATOR:
-            yield f"document {ordinal} is not followed by the separator"
-        newlines = np.flatnonzero(np.frombuffer(content[start:end], np.uint8) == 10)
-        if not np.array_equal(segment.line_starts(ordinal)[1:], newlines + 1):
-            yield f"the line table of document {ordinal} does not fit its content"
+def _document(segment: Segment, ordinal: int) -> Iterator[str]:
+    """Check separator, pages and line tables of a document."""
+    first, last = segment.doc_page[ordinal : ordinal + 2].tolist()
+    content = segment.doc_bytes(ordinal)
+    block = segment.block_of(last - 1)
+    end = int(segment.doc_start[ordinal + 1]) - segment.block_start(block)
+    if segment.block(block)[end - len(SEPARATOR) : end] != SEPARATOR:
+        yield f"document {ordinal} is not followed by the separator"
+    if segment.page_start[first:last].tolist() != page_starts(content):
+        yield f"the pages of document {ordinal} are not those of its content"
+    newlines = np.flatnonzero(np.frombuffer(content, np.uint8) == 10)
+    if not np.array_equal(segment.line_starts(ordinal)[1:], newlines + 1):
+        yield f"the line table of document {ordinal} does not fit its content"
+    if not np.array_equal(
+        np.searchsorted(newlines, segment.page_start[first:last]), segment.page_line[first:last]
+    ):
+        yield f"page_line of document {ordinal} does not count its lines"
 
 
 def _names(segment: Segment) -> Iterator[str]:
@@ -141,7 +149,7 @@ def _chunks(segment: Segment) -> Iterator[str]:
 
 def _lists(segment: Segment) -> Iterator[str]:
     for name, domain, blocks in (
-        ("tri_data", segment.n_docs, trigram_lists(segment)),
+        ("tri_data", segment.n_pages, trigram_lists(segment)),
         ("term_data", segment.n_chunks, _term_lists(segment)),
     ):
         for counts, values in blocks:
@@ -162,8 +170,8 @@ def trigram_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
         counts = segment.tri_count[first:last].astype(np.int64)
         length = np.diff(segment.tri_off[first : last + 1]).astype(np.int64)
         data = segment.tri_data[int(segment.tri_off[first]) : int(segment.tri_off[last])]
-        codec = postings.narrow_codec(counts, length, segment.n_docs)
-        yield counts, postings.decode_many(data, length, counts, codec, segment.n_docs)
+        codec = postings.narrow_codec(counts, length, segment.n_pages)
+        yield counts, postings.decode_many(data, length, counts, codec, segment.n_pages)
 
 
 def _term_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
@@ -177,10 +185,11 @@ def _term_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
 
 
 def _trigrams(segment: Segment) -> Iterator[str]:
-    expected = [trigrams(segment.doc_bytes(ordinal)) for ordinal in range(segment.n_docs)]
-    parts = [
-        keys.astype(np.uint64) << np.uint64(16) | np.uint64(ordinal) for ordinal, keys in enumerate(expected)
-    ]
+    parts = []
+    for ordinal in range(segment.n_docs):
+        keys = paged_trigrams(segment.doc_bytes(ordinal)).astype(np.uint64)
+        page = np.uint64(segment.doc_page[ordinal]) + (keys >> np.uint64(KEY_BITS))
+        parts.append((keys & np.uint64((1 << KEY_BITS) - 1)) << np.uint64(16) | page)
     wanted = np.sort(np.concatenate(parts))
     blocks = list(trigram_lists(segment))
     counts = np.concatenate([np.empty(0, np.int64), *(counts for counts, _ in blocks)])

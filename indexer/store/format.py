@@ -6,7 +6,7 @@
     <store>/roots.json            copy of the list of roots, for the day the catalog is damaged
 
 All numbers are little-endian. A segment holds everything that belongs to the content of some blobs. In it a
-blob is a *document*, known by its ordinal (its position, below 65,535). A segment file is a preamble,
+blob is a *document*, known by its ordinal (its position, below 32,000). A segment file is a preamble,
 sections, and a table of the sections:
 
     preamble  64 bytes: magic "EINSTSEG", u32 version, u32 segment id, u64 offset and u64 length of the table,
@@ -14,17 +14,19 @@ sections, and a table of the sections:
     sections  each an array, at an offset that is a multiple of 64, padded with zeros
     table     MessagePack of `Table`: for each section offset, bytes, crc32; counts; names of languages
 
-Sections (n documents, c chunks, d definitions, r references, w names, t trigrams, k terms):
+Sections (n documents, p pages, c chunks, d definitions, r references, w names, t trigrams, k terms):
 
     block_*        the documents' bytes, each followed by SEPARATOR (so no match of a line crosses documents),
-                   packed as blocks.py has it: data; doc u32 [b+1], the first document of each block; off u64
+                   packed as blocks.py has it: data; page u32 [b+1], the first page of each block; off u64
                    [b+1] into data
-    line_*         the line tables of the documents (blocks.py): data; off u32 [n+1] into data
-    doc_*          start u64 [n+1] in the unpacked bytes of all blocks, len u32, blob u32
+    doc_*          start u64 [n+1] in the unpacked bytes of all blocks, len u32, blob u32, page u32 [n+1]: the
+                   first of the document's pages (indexer/pages.py)
+    page_*         start u32 [p] in the document; line u32 [p]: lines of the document before the page
+    line_*         the line tables of the pages (blocks.py): data; off u32 [p+1] into data
     digest, language, encoding, flags
                    of each document: 16 bytes, u8 (index into Table.languages), u8 (index into ENCODINGS), u16
-    tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of ordinals in
-                   `tri_data` as postings.py has them, domain n, the codec told by count and length
+    tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of pages in
+                   `tri_data` as postings.py has them, domain p, the codec told by count and length
     term_*         hash u64 [k] ascending, off u32 [k+1] into data, post u32 [k+1] into tf, codec u8; lists of
                    chunk numbers, domain c; tf u8 for every posting: body count in the low, name count in the
                    high 4 bits
@@ -45,14 +47,15 @@ Sections (n documents, c chunks, d definitions, r references, w names, t trigram
 Offsets `start`, `end`, ... of definitions, references and chunks count from the start of the document.
 
 Worked example: "ab\\n" and "abc" as the documents 0 and 1. One block holds "ab\\n\\n\\0\\nabc\\n\\0\\n":
-block_doc = 0, 2, block_off = 0, 13; doc_start = 0, 6, 12, doc_len = 3, 3; line_data = 3, line_off = 0, 1, 1.
+block_page = 0, 2, block_off = 0, 13; doc_start = 0, 6, 12, doc_len = 3, 3; each is
+one page: doc_page = 0, 1, 2, page_start = 0, 0, page_line = 0, 0; line_data = 3, line_off = 0, 1, 1.
 The only trigram is "abc" (windows with a newline are left out): tri_key = 0x616263, tri_count = 1,
-tri_data = 02 (a bitmap over two documents: one byte; the gap form is as long, and at equal length the bitmap
+tri_data = 02 (a bitmap over two pages: one byte; the gap form is as long, and at equal length the bitmap
 wins).
 
 FORMAT_VERSION guards the directory (its name ends in the version) and every file in it. History:
     1  first layout
-    2  contents in LZ4 blocks; line tables by document
+    2  contents in LZ4 blocks; line tables; trigrams by page
 """
 
 from __future__ import annotations
@@ -71,20 +74,24 @@ ALIGN = 64
 SEPARATOR = b"\n\0\n"
 NO_ROW = 0xFFFFFFFF
 NO_BLOB = 0  # blob ids start at 1
-DOCS_MAX = 65_535
+DOCS_MAX = 32_000  # of a segment; the large ones of a gigabyte add as many pages again, at most
+PAGES_MAX = 65_535
 
 ENCODINGS: tuple[str, ...] = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")  # append, never reorder
 
 # Section -> NumPy type of its array.
 SECTIONS: dict[str, str] = {
     "block_data": "u1",
-    "block_doc": "<u4",
+    "block_page": "<u4",
     "block_off": "<u8",
     "line_data": "u1",
     "line_off": "<u4",
+    "page_start": "<u4",
+    "page_line": "<u4",
     "doc_start": "<u8",
     "doc_len": "<u4",
     "doc_blob": "<u4",
+    "doc_page": "<u4",
     "digest": "u1",
     "language": "u1",
     "encoding": "u1",

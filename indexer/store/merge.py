@@ -111,8 +111,8 @@ def merge_segments(inputs: Sequence[tuple[Segment, Bool]], path: Path, segment_i
         return None
     assert n_docs <= DOCS_MAX, n_docs
     with SegmentFile(path, segment_id) as out:
-        languages, content_bytes = _write_docs(out, parts)
-        trigrams = _write_trigrams(out, parts, n_docs)
+        languages, content_bytes, doc_page = _write_docs(out, parts)
+        trigrams = _write_trigrams(out, parts, doc_page)
         terms = _write_terms(out, parts, n_chunks)
         n_names, n_refs = _write_symbols(out, parts)
         _write_chunks(out, parts)
@@ -154,16 +154,16 @@ def _put_live(out: SegmentFile, name: str, parts: list[_Input], live: list[Bool]
 # Documents
 
 
-def _write_docs(out: SegmentFile, parts: list[_Input]) -> tuple[list[str], int]:
+def _write_docs(out: SegmentFile, parts: list[_Input]) -> tuple[list[str], int, I64]:
     live = [part.live for part in parts]
     contents = (part.segment.doc_bytes(each) for part in parts for each in np.flatnonzero(part.live).tolist())
-    lengths = put_contents(out, contents)
+    lengths, doc_page = put_contents(out, contents)
     _put_live(out, "doc_blob", parts, live)
     out.put("digest", np.concatenate([part.segment.digest[part.live] for part in parts]))
     languages = _write_languages(out, parts)
     _put_live(out, "encoding", parts, live)
     _put_live(out, "flags", parts, live)
-    return languages, int(lengths.sum())
+    return languages, int(lengths.sum()), doc_page
 
 
 def _write_languages(out: SegmentFile, parts: list[_Input]) -> list[str]:
@@ -195,15 +195,17 @@ class _Postings:
     tf: U8 | None = None
 
 
-def _write_trigrams(out: SegmentFile, parts: list[_Input], n_docs: int) -> int:
+def _write_trigrams(out: SegmentFile, parts: list[_Input], doc_page: I64) -> int:
+    pages = [_pages(part, doc_page) for part in parts]
+
     def fill(lists: ListWriter) -> None:
         tables = [(part.segment.tri_key, part.segment.tri_count.astype(np.int64)) for part in parts]
         for low, high in _key_blocks(tables, 24 - _BUCKET_BITS):
-            merged = _united([_trigram_block(part, low, high) for part in parts])
+            merged = _united([_trigram_block(*each, low, high) for each in zip(parts, pages, strict=True)])
             if len(merged.keys):
                 lists.add(merged.keys, merged.counts, merged.values)
 
-    return put_trigrams(out, fill, n_docs)
+    return put_trigrams(out, fill, int(doc_page[-1]))
 
 
 def _write_terms(out: SegmentFile, parts: list[_Input], n_chunks: int) -> int:
@@ -240,15 +242,23 @@ def _range(keys: Keys, low: int, high: int | None) -> tuple[int, int]:
     return int(np.searchsorted(keys, number(low))), last
 
 
-def _trigram_block(part: _Input, low: int, high: int | None) -> _Postings:
+def _trigram_block(part: _Input, pages: I64, low: int, high: int | None) -> _Postings:
     segment = part.segment
     first, last = _range(segment.tri_key, low, high)
     counts = segment.tri_count[first:last].astype(np.int64)
     length = np.diff(segment.tri_off[first : last + 1]).astype(np.int64)
     data = segment.tri_data[int(segment.tri_off[first]) : int(segment.tri_off[last])]
-    codec = postings.narrow_codec(counts, length, segment.n_docs)
-    values = postings.decode_many(data, length, counts, codec, segment.n_docs)
-    return _living(_Postings(segment.tri_key[first:last], counts, values), part.docs)
+    codec = postings.narrow_codec(counts, length, segment.n_pages)
+    values = postings.decode_many(data, length, counts, codec, segment.n_pages)
+    return _living(_Postings(segment.tri_key[first:last], counts, values), pages)
+
+
+def _pages(part: _Input, doc_page: I64) -> I64:
+    """Return the new number of each page of an input, -1 for a dead one."""
+    segment = part.segment
+    docs = part.docs[segment.page_doc]
+    within = np.arange(segment.n_pages) - segment.doc_page[segment.page_doc].astype(np.int64)
+    return np.where(docs >= 0, doc_page[docs] + within, -1)
 
 
 def _term_block(part: _Input, low: int, high: int | None) -> _Postings:

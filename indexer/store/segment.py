@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import zlib
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.errors import StoreCorrupt
-from indexer.records import DIGEST_BYTES, I32, U8, U16, U32, U64
+from indexer.records import DIGEST_BYTES, I32, I64, U8, U16, U32, U64
 from indexer.store import postings
 from indexer.store.blocks import line_starts, unpack
 from indexer.store.format import (
@@ -41,6 +42,7 @@ class Segment:
 
     id: int
     n_docs: int
+    n_pages: int
     n_chunks: int
     n_defs: int
     n_refs: int
@@ -48,13 +50,16 @@ class Segment:
     languages: tuple[str, ...]
 
     block_data: U8
-    block_doc: U32
+    block_page: U32
     block_off: U64
     line_data: U8
     line_off: U32
+    page_start: U32
+    page_line: U32
     doc_start: U64
     doc_len: U32
     doc_blob: U32
+    doc_page: U32
     digest: U8  # [n_docs, 16]
     language: U8  # index into languages
     encoding: U8  # index into ENCODINGS
@@ -109,6 +114,7 @@ class Segment:
         place = table.sections["block_data"]
         self._packed = memoryview(mapping)[place.offset : place.offset + place.nbytes]
         self._unpacked: dict[int, bytes] = {}
+        self.n_pages = len(self.page_start)
         place = table.sections["name_data"]
         self.names = memoryview(mapping)[place.offset : place.offset + place.nbytes]
 
@@ -130,17 +136,36 @@ class Segment:
 
     def doc_bytes(self, ordinal: int) -> bytes:
         """Return the content of a document."""
-        block = self.block_of(ordinal)
+        first, last = self.doc_page[ordinal : ordinal + 2].tolist()
+        nbytes = int(self.doc_len[ordinal])
+        block = self.block_of(first)
+        if last - first > 1:  # each page is a block
+            return b"".join(self.block(block + i) for i in range(last - first))[:nbytes]
         start = int(self.doc_start[ordinal]) - self.block_start(block)
-        return self.block(block)[start : start + int(self.doc_len[ordinal])]
+        return self.block(block)[start : start + nbytes]
 
-    def block_of(self, ordinal: int) -> int:
-        """Return the block that holds a document."""
-        return int(np.searchsorted(self.block_doc, ordinal, side="right")) - 1
+    @cached_property
+    def page_doc(self) -> I64:
+        """The document of each page; int64 [n_pages]. Raises StoreCorrupt."""
+        bounds: I64 = self.doc_page.astype(np.int64)
+        counts: I64 = bounds[1:] - bounds[:-1]
+        if len(counts) != self.n_docs or (counts < 1).any() or int(counts.sum()) != self.n_pages:
+            raise StoreCorrupt(f"{self.path.name}: documents and pages do not agree")
+        return np.repeat(np.arange(self.n_docs), counts)
+
+    @cached_property
+    def page_at(self) -> I64:
+        """Where each page begins in the unpacked bytes of all blocks, and where they end; [n_pages + 1]."""
+        starts = self.doc_start.astype(np.int64)
+        return np.append(starts[self.page_doc] + self.page_start, starts[-1])
+
+    def block_of(self, page: int) -> int:
+        """Return the block that holds a page."""
+        return int(np.searchsorted(self.block_page, page, side="right")) - 1
 
     def block_start(self, block: int) -> int:
         """Return where a block begins in the unpacked bytes of all blocks, as doc_start has it."""
-        return int(self.doc_start[self.block_doc[block]])
+        return int(self.page_at[self.block_page[block]])
 
     def block(self, block: int) -> bytes:
         """Return a block's bytes: its documents, each with a separator. Raises StoreCorrupt."""
@@ -167,7 +192,8 @@ class Segment:
 
     def line_starts(self, ordinal: int) -> U32:
         """Return where each line of a document starts; after a last newline, the document's end too."""
-        return line_starts(self.line_data[self.line_off[ordinal] : self.line_off[ordinal + 1]])
+        first, end = self.line_off[self.doc_page[ordinal : ordinal + 2]].tolist()
+        return line_starts(self.line_data[first:end])
 
     def line_of(self, ordinal: int, offset: int) -> int:
         """Return the 1-based line of a byte offset in a document."""
@@ -175,18 +201,23 @@ class Segment:
 
     # Trigrams and terms
 
-    def trigram_docs(self, key: int) -> U16:
-        """Return the sorted ordinals of the documents that contain a trigram."""
+    def trigram_pages(self, key: int) -> U16:
+        """Return the sorted numbers of the pages that contain a trigram."""
         at = _find(self.tri_key, np.uint32(key))
         if at < 0:
             return np.empty(0, np.uint16)
         start, end = int(self.tri_off[at]), int(self.tri_off[at + 1])
         count = int(self.tri_count[at])
-        codec = int(postings.narrow_codec([count], [end - start], self.n_docs)[0])
-        return postings.decode(self.tri_data[start:end], count, codec, self.n_docs).astype(np.uint16)
+        codec = int(postings.narrow_codec([count], [end - start], self.n_pages)[0])
+        return postings.decode(self.tri_data[start:end], count, codec, self.n_pages).astype(np.uint16)
+
+    def trigram_docs(self, key: int) -> I64:
+        """Return the sorted ordinals of the documents that contain a trigram."""
+        docs = self.page_doc[self.trigram_pages(key)]
+        return docs if self.n_pages == self.n_docs else docs[np.diff(docs, prepend=-1) != 0]
 
     def trigram_count(self, key: int) -> int:
-        """Return in how many documents a trigram occurs."""
+        """Return in how many pages a trigram occurs."""
         at = _find(self.tri_key, np.uint32(key))
         return int(self.tri_count[at]) if at >= 0 else 0
 
@@ -270,6 +301,8 @@ class Segment:
         """Let go of the mapping; it ends with the last array that someone still holds."""
         for name in SECTIONS:
             delattr(self, name)
+        self.__dict__.pop("page_doc", None)
+        self.__dict__.pop("page_at", None)
         del self._unpacked, self._packed, self.names, self._mapping
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from indexer.records import I64, U8, U32, U64, PreparedFile
 from indexer.store import postings
 from indexer.store.blocks import BlockWriter
-from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, SEPARATOR, Counts, SegmentInfo
+from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, PAGES_MAX, SEPARATOR, Counts, SegmentInfo
 from indexer.store.segment_file import Array, Section, SegmentFile
+from indexer.trigram import KEY_BITS
 
 Doc = tuple[int, PreparedFile, U32]  # blob id, content, pool row of each chunk (NO_ROW: none)
 
@@ -31,8 +32,8 @@ def write_segment(path: Path, segment_id: int, docs: Sequence[Doc]) -> SegmentIn
     files = [prepared for _, prepared, _ in docs]
     languages = sorted({file.source.language for file in files})
     with SegmentFile(path, segment_id) as out:
-        content_bytes = _write_docs(out, docs, languages)
-        trigrams = _write_trigrams(out, files)
+        content_bytes, doc_page = _write_docs(out, docs, languages)
+        trigrams = _write_trigrams(out, files, doc_page)
         chunk_base = bases([len(file.parsed.chunks) for file in files])
         terms = _write_terms(out, files, chunk_base)
         names = _write_symbols(out, files)
@@ -75,9 +76,10 @@ class ListWriter:
         return np.concatenate(self._keys), np.concatenate(self._counts), offsets, np.concatenate(self._codecs)
 
 
-def put_trigrams(out: SegmentFile, fill: Callable[[ListWriter], None], n_docs: int) -> int:
+def put_trigrams(out: SegmentFile, fill: Callable[[ListWriter], None], n_pages: int) -> int:
     """Write the trigram sections; `fill` adds the lists. Returns the number of trigrams."""
-    lists = ListWriter(out.section("tri_data"), n_docs)
+    assert n_pages <= PAGES_MAX, n_pages
+    lists = ListWriter(out.section("tri_data"), n_pages)
     fill(lists)
     keys, counts, offsets, _ = lists.finish()
     out.put("tri_key", keys)
@@ -113,46 +115,49 @@ def _joined(parts: list[Array], dtype: str) -> Array:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
-def put_contents(out: SegmentFile, contents: Iterable[bytes]) -> I64:
-    """Write blocks and line tables of documents in order. Returns the length of each."""
+def put_contents(out: SegmentFile, contents: Iterable[bytes]) -> tuple[I64, I64]:
+    """Write blocks, pages and line tables of documents. Returns length and first page of each."""
     section = out.section("block_data")
     blocks = BlockWriter(section.write)
     blocks.add(contents)
     blocks.finish()
     section.close()
-    out.put("block_doc", blocks.block_doc)
+    out.put("block_page", blocks.block_page)
     out.put("block_off", blocks.block_off)
     tables, nbytes = blocks.line_tables()
     out.put("line_data", tables)
     offsets = bases(nbytes)
     assert offsets[-1] < 1 << 32, int(offsets[-1])
     out.put("line_off", offsets)
+    out.put("page_start", blocks.page_start)
+    out.put("page_line", blocks.page_line)
+    out.put("doc_page", blocks.doc_page)
     lengths = blocks.doc_len
     out.put("doc_start", bases(lengths + len(SEPARATOR)))
     out.put("doc_len", lengths)
-    return lengths
+    return lengths, blocks.doc_page
 
 
-def _write_docs(out: SegmentFile, docs: Sequence[Doc], languages: list[str]) -> int:
+def _write_docs(out: SegmentFile, docs: Sequence[Doc], languages: list[str]) -> tuple[int, I64]:
     sources = [prepared.source for _, prepared, _ in docs]
-    lengths = put_contents(out, [source.content for source in sources])
+    lengths, doc_page = put_contents(out, [source.content for source in sources])
     language = {name: i for i, name in enumerate(languages)}
     out.put("doc_blob", np.array([blob for blob, _, _ in docs], np.uint32))
     out.put("digest", b"".join(source.digest for source in sources))
     out.put("language", np.array([language[source.language] for source in sources], np.uint8))
     out.put("encoding", np.array([ENCODINGS.index(source.encoding) for source in sources], np.uint8))
     out.put("flags", np.array([source.flags for source in sources], np.uint16))
-    return int(lengths.sum())
+    return int(lengths.sum()), doc_page
 
 
-def _write_trigrams(out: SegmentFile, files: list[PreparedFile]) -> int:
+def _write_trigrams(out: SegmentFile, files: list[PreparedFile], doc_page: I64) -> int:
     packed = np.empty(sum(len(file.trigrams) for file in files), np.uint64)
     at = 0
-    for ordinal, file in enumerate(files):
+    for page, file in zip(doc_page.tolist(), files, strict=False):
         part = packed[at : at + len(file.trigrams)]
-        part[:] = file.trigrams
+        part[:] = file.trigrams & np.uint32((1 << KEY_BITS) - 1)
         part <<= np.uint64(16)
-        part |= np.uint64(ordinal)
+        part |= (file.trigrams >> np.uint32(KEY_BITS)) + np.uint64(page)
         at += len(part)
     packed.sort()
 
@@ -163,7 +168,7 @@ def _write_trigrams(out: SegmentFile, files: list[PreparedFile]) -> int:
             values = (packed[first:last] & np.uint64(0xFFFF)).astype(np.uint32)
             lists.add(keys[first:last][starts], counts, values)
 
-    return put_trigrams(out, fill, len(files))
+    return put_trigrams(out, fill, int(doc_page[-1]))
 
 
 def _list_blocks(keys: Array) -> Iterator[tuple[int, int, I64]]:

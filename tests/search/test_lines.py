@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from indexer import pages
 from indexer.records import I64
+from search.candidates import pages_of
 from search.lines import LinePattern, matching_lines_of
 from search.matcher import BadPattern, compile_pattern
-from search.stretch import stretch_of_text, stretches
+from search.stretch import page_stretches, stretch_of_text
 from tests.support import small_segment
 
 TEXTS = [
@@ -67,11 +69,13 @@ def fast(
     segment = small_segment(tmp_path / "a.seg", texts)
     looked_for = LinePattern(pattern)
     found: dict[int, list[Match]] = {}
-    for stretch in stretches(segment, ordinals, 300):
+    for stretch in page_stretches(
+        segment, pages_of(segment, ordinals), 1 << 30 if looked_for.whole_docs else 300
+    ):
         lines = matching_lines_of(segment, stretch, looked_for.find(stretch, every))
-        bounds, places = lines.doc_lines.tolist(), lines.line_matches.tolist()
-        for i, doc in enumerate(lines.doc.tolist()):
-            entries = found[int(stretch.ordinals[doc])] = []
+        bounds, places = lines.piece_lines.tolist(), lines.line_matches.tolist()
+        for i, piece in enumerate(lines.piece.tolist()):
+            entries = found.setdefault(int(stretch.ordinals[piece]), [])
             for line in range(bounds[i], bounds[i + 1]):
                 start, end = int(lines.line_start[line]), int(lines.line_end[line])
                 last = places[line + 1] if every else places[line] + 1
@@ -87,9 +91,13 @@ def wanted(texts: list[str], ordinals: I64, pattern: str, every: bool) -> dict[i
     return {i: matches for i, matches in found.items() if matches}
 
 
+@pytest.mark.parametrize("page_bytes", [8, pages.PAGE_BYTES])
 @pytest.mark.parametrize("every", [False, True])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_the_fast_ways_find_what_each_line_has(tmp_path: Path, pattern: str, every: bool) -> None:
+def test_the_fast_ways_find_what_each_line_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, every: bool, page_bytes: int
+) -> None:
+    monkeypatch.setattr(pages, "PAGE_BYTES", page_bytes)
     for ordinals in (np.arange(len(TEXTS)), np.array([3, 4, 8])):
         found = fast(tmp_path, TEXTS, ordinals, pattern, every)
         if pattern == "(?-m)^foo$":  # the whole document

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer import pages
+from indexer.pages import page_starts
 from indexer.store import blocks
-from indexer.store.blocks import BlockWriter, line_starts, pack, unpack
+from indexer.store.blocks import BlockWriter, line_ends, line_starts, pack, unpack
 from indexer.store.format import SEPARATOR
 
 CONTENTS = st.lists(
@@ -29,28 +31,45 @@ def slow_line_starts(content: bytes) -> list[int]:
     return [0, *(i + 1 for i, byte in enumerate(content) if byte == 10)]
 
 
+@pytest.mark.parametrize("page_bytes", [9, 1 << 16])
 @pytest.mark.parametrize("block_bytes", [1, 40, 1 << 14])
 @given(contents=CONTENTS)
-def test_documents_come_out_as_they_went_in(contents: list[bytes], block_bytes: int) -> None:
+def test_documents_come_out_as_they_went_in(contents: list[bytes], block_bytes: int, page_bytes: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
+        patch.setattr(pages, "PAGE_BYTES", page_bytes)
         writer, out = packed_blocks(contents)
-    bounds, places = writer.block_doc.tolist(), writer.block_off.tolist()
+        expected = [page for content in contents for page in slow_pages(content)]
+    bounds, places = writer.block_page.tolist(), writer.block_off.tolist()
     assert [len(block) for block in out] == np.diff(places).tolist()
-    assert (bounds[0], bounds[-1], len(bounds)) == (0, len(contents), len(out) + 1)
+    assert (bounds[0], bounds[-1], len(bounds)) == (0, len(expected), len(out) + 1)
     for block, first, last in zip(out, bounds[:-1], bounds[1:], strict=True):
-        expected = b"".join(content + SEPARATOR for content in contents[first:last])
-        assert unpack(block, len(expected)) == expected
+        raw = b"".join(expected[first:last])
+        assert unpack(block, len(raw)) == raw
     assert writer.doc_len.tolist() == [len(content) for content in contents]
-
-
-@given(contents=CONTENTS)
-def test_line_tables_equal_a_loop_over_the_bytes(contents: list[bytes]) -> None:
-    writer, _ = packed_blocks(contents)
+    assert len(writer.doc_page) == len(contents) + 1
+    assert (writer.doc_page[-1], len(writer.page_start)) == (len(expected), len(expected))
     tables, nbytes = writer.line_tables()
     ends = np.cumsum(nbytes)
-    for content, end, n in zip(contents, ends.tolist(), nbytes.tolist(), strict=True):
-        assert line_starts(tables[end - n : end]).tolist() == slow_line_starts(content)
+    lines = writer.page_line.tolist()
+    for i, content in enumerate(contents):
+        first, last = writer.doc_page[i : i + 2].tolist()
+        low, high = int(ends[first] - nbytes[first]), int(ends[last - 1])
+        assert line_starts(tables[low:high]).tolist() == slow_line_starts(content)
+        starts = writer.page_start[first:last].tolist()
+        assert lines[first:last] == [content.count(b"\n", 0, start) for start in starts]
+        sums, counts = line_ends(tables, np.append(ends - nbytes, ends[-1]), np.arange(first, last))
+        assert sums.tolist() == slow_line_starts(content)[1:]
+        assert counts.tolist() == [page.count(b"\n") for page in cut_at(content, starts)]
+
+
+def slow_pages(content: bytes) -> list[bytes]:
+    """Return the pages as they are packed, the last with the separator."""
+    return cut_at(content + SEPARATOR, page_starts(content))
+
+
+def cut_at(content: bytes, starts: list[int]) -> list[bytes]:
+    return [content[a:b] for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
 
 
 def test_the_worked_example() -> None:

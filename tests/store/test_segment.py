@@ -51,7 +51,7 @@ def check(segment: Segment, files: list[PreparedFile]) -> None:
     """Everything that was put in comes out, each part by a slow obvious way."""
     assert segment.verify() == []
     assert segment.n_docs == len(files)
-    blocks = [segment.block(i) for i in range(len(segment.block_doc) - 1)]
+    blocks = [segment.block(i) for i in range(len(segment.block_page) - 1)]
     assert b"".join(blocks) == b"".join(file.source.content + SEPARATOR for file in files)
     defs, refs, terms, chunk = [], [], {}, 0
     for ordinal, file in enumerate(files):
