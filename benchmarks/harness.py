@@ -144,6 +144,14 @@ def indexed_copy(connection: Connection, corpus: Path, folder: Path) -> Path:
     return tree
 
 
+def link_or_copy(file: Path, to: Path) -> None:
+    """Make `to` a hard link, or a copy where the file system or its owner allows none."""
+    try:
+        to.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, to)
+
+
 def editable_files(tree: Path) -> list[Path]:
     """Return the C sources of a tree, or its Python sources if it has none."""
     found = sorted(f for f in tree.rglob("*.[ch]") if f.is_file() and not f.is_symlink())
