@@ -60,6 +60,7 @@ POLL_S = 0.25
 PATIENCE_S = 600.0
 FIRST = 50  # hits of a ranked answer
 FEW_LINES = 200  # a query with at most so many is selective
+LISTED_MAX = 1_000  # files of one answer; the empty query lists so many and more
 HEAVY = 10  # connections that ask without pause
 LIGHT_SAMPLES = 100
 LOAD_S_MAX = 120.0
@@ -281,25 +282,30 @@ def shares_of(build: dict[str, Any], source_bytes: int) -> dict[str, float]:
 
 
 def indexed_files(connection: client.Connection, root: Path) -> list[str]:
-    """Return the paths of all indexed files, relative to the root: what the empty query finds."""
+    """Return the paths of all indexed files, relative to the root.
+
+    It is what the empty query finds, directory by directory where there are more than it lists.
+    """
     found: set[str] = set()
     todo = [root]
     while todo:
         at = todo.pop()
-        answer = connection.call("search", {"query": "", "path": str(at), "limit": wire.LIMIT_MAX})
-        if len(answer["hits"]) < wire.LIMIT_MAX:
-            found.update(hit["path"] for hit in answer["hits"])
+        files = empty_query(connection, at, 1)["files_searched"]
+        if files <= LISTED_MAX:
+            found.update(hit["path"] for hit in empty_query(connection, at, files or 1)["hits"])
             continue
         for entry in os.scandir(at):
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False):
                 todo.append(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                answer = connection.call("search", {"query": "", "path": entry.path, "limit": 1})
-                found.update(hit["path"] for hit in answer["hits"])
     expected = root_status(connection, root)["files"]
     if len(found) != expected:
         raise SystemExit(f"{len(found)} files are found, {expected} are indexed")
     return sorted(found, key=os.fsencode)
+
+
+def empty_query(connection: client.Connection, at: Path, limit: int) -> dict[str, Any]:
+    """Return the answer to the query that every file below a directory fulfils."""
+    return connection.call("search", {"query": "", "path": str(at), "limit": limit})
 
 
 # ---- measuring --------------------------------------------------------------------------------------
