@@ -294,9 +294,7 @@ def indexed_files(connection: client.Connection, root: Path) -> list[str]:
         if files <= LISTED_MAX:
             found.update(hit["path"] for hit in empty_query(connection, at, files or 1)["hits"])
             continue
-        for entry in os.scandir(at):
-            if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False):
-                todo.append(Path(entry.path))
+        todo += [at / entry.name for entry in os.scandir(at) if not entry.is_symlink()]
     expected = root_status(connection, root)["files"]
     if len(found) != expected:
         raise SystemExit(f"{len(found)} files are found, {expected} are indexed")
