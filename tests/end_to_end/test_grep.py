@@ -39,11 +39,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import re2
 
 from config import paths
 from config.errors import QuerySyntaxError, UsageError
 from daemon import wire
-from search.text import compile_pattern
 from tests.end_to_end.home import PATIENCE_S, Home, grow, save, write
 
 MakeRoot = Callable[[Mapping[str, str | bytes]], Path]
@@ -245,9 +245,16 @@ def all_lines(root: Path, files: Sequence[str]) -> Lines:
     ]
 
 
+def compiled_by_re2(pattern: str, fold: bool = False) -> Any:
+    """The pattern for one line without its end, so ^ and $ are the ends of what it is asked about."""
+    options = re2.Options()
+    options.case_sensitive = not fold
+    return re2.compile(pattern.encode(), options)
+
+
 def scan(lines: Lines, pattern: str, *, fold: bool = False, every: bool = False) -> list[Match]:
     """The first match of each line, or all of them, found by asking about one line after the other."""
-    compiled = compile_pattern(pattern.encode(), fold=fold)
+    compiled = compiled_by_re2(pattern, fold)
     found: list[Match] = []
     for path, number, line in lines:
         matches = compiled.finditer(line) if every else filter(None, [compiled.search(line)])
@@ -477,7 +484,7 @@ def _piece(chosen: random.Random, texts: list[str], depth: int) -> str:
     if chosen.random() < 0.1:
         parts.append("")
     group = f"{chosen.choice(['(?:', '(', '(?i:'])}{'|'.join(parts)})"
-    if chosen.random() < 0.6 or compile_pattern(group.encode()).search(b""):
+    if chosen.random() < 0.6 or compiled_by_re2(group).search(b""):
         return group  # a repeated option of nothing ends the loop of one, but not of the other
     return group + chosen.choice(REPEATS)
 
