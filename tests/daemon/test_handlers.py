@@ -284,7 +284,7 @@ def test_what_the_writer_knows_is_forwarded(desk: Desk, method: str) -> None:
 
 def test_every_method_of_the_protocol_has_a_handler() -> None:
     in_the_loop = {"ping", "hello", "cancel"}
-    here = {"search", "status", "roots", "shutdown"}
+    here = {"search", "grep", "status", "roots", "shutdown"}
     assert set(wire.METHODS) == in_the_loop | here | set(handlers.FORWARDED)
 
 
