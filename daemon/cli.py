@@ -37,6 +37,10 @@ started if it is not running, and a tree that is not indexed yet is added.
   -t, --type LANG     only files of this language; may be repeated
   -g, --glob GLOB     only paths that match; !GLOB excludes; may be repeated
   -C, --context N     N lines around each answer
+  -a, --all           every line that matches QUERY, a regular expression, in order of path
+  -c, --count         the same, but only the number of lines of each file
+  -l, --files-with-matches   the same, but only the paths
+  -i, -F, -w          with these: ignore case, plain text, whole words
       --wait          wait until everything saved before is indexed
       --deadline MS   milliseconds after which the answer comes back incomplete
       --explain       print the plan, every step and every ranking signal
@@ -64,6 +68,18 @@ _FLAGS: dict[str, tuple[str, str]] = {
     "--glob": ("globs", "list"),
     "-C": ("context", "int"),
     "--context": ("context", "int"),
+    "-a": ("all", "flag"),
+    "--all": ("all", "flag"),
+    "-c": ("count", "flag"),
+    "--count": ("count", "flag"),
+    "-l": ("files", "flag"),
+    "--files-with-matches": ("files", "flag"),
+    "-i": ("ignore_case", "flag"),
+    "--ignore-case": ("ignore_case", "flag"),
+    "-F": ("literal", "flag"),
+    "--fixed-strings": ("literal", "flag"),
+    "-w": ("word", "flag"),
+    "--word-regexp": ("word", "flag"),
     "--deadline": ("deadline_ms", "int"),
     "--wait": ("wait", "flag"),
     "--explain": ("explain", "flag"),
@@ -81,6 +97,7 @@ _BOUNDS = {
     "deadline_ms": (1, wire.DEADLINE_MS_MAX),
 }
 _CHOICES = {"mode": wire.MODES, "color": ("auto", "always", "never")}
+_EXHAUSTIVE = ("all", "count", "files", "ignore_case", "literal", "word")
 _SENT = ("mode", "limit", "types", "globs", "context", "explain", "deadline_ms", "wait")
 
 
@@ -97,7 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not words:
             raise UsageError(f"no query given\n{USAGE}")
         query = words[0]
-        result = search(query, [_absolute(path) for path in words[1:] or ["."]], options)
+        places = [_absolute(path) for path in words[1:] or ["."]]
+        if not options.keys().isdisjoint(_EXHAUSTIVE):
+            return _everything(query, places, options)
+        result = search(query, places, options)
         style = render.Style(_color(options.get("color", "auto"), 1), os.getcwd(), "explain" in options)  # noqa: PTH109
         text = render.json_lines(result) if "json" in options else render.answer(result, style)
         return _print(text, FOUND if result["hits"] else NOTHING)
@@ -163,12 +183,32 @@ def _ask(params: dict[str, Any]) -> dict[str, Any]:
     try:
         return client.ask("search", params, timeout=timeout)
     except NoSuchRoot:
-        root = root_of(params["path"])
+        _add(params["path"])
+    return client.ask("search", params, timeout=timeout)
+
+
+def _add(place: str) -> None:
+    """Make a root of the tree around a place that no root contains."""
+    root = root_of(place)
     try:  # noqa: SIM105  contextlib is 3 ms
         client.ask("add", {"path": root, "wait": True, "deadline_ms": FIRST_INDEX_MS})
     except DeadlineExceeded:
         pass  # a large tree; the answer says how far its index is
-    return client.ask("search", params, timeout=timeout)
+
+
+def _everything(pattern: str, places: Sequence[str], options: dict[str, Any]) -> int:
+    """Print every line that matches."""
+    from daemon import everything
+
+    options["what"] = "count" if "count" in options else "files" if "files" in options else "lines"
+    if "ignore_case" in options:
+        options["case"] = "no"
+    style = render.Style(_color(options.get("color", "auto"), 1), os.getcwd())  # noqa: PTH109
+    try:
+        found = everything.run(pattern, places, options, style, _write, _add)
+    except BrokenPipeError:  # a reader that left early (`| head`)
+        return FOUND
+    return FOUND if found else NOTHING
 
 
 def root_of(place: str) -> str:

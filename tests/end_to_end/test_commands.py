@@ -70,6 +70,33 @@ def test_json_lines(home: Home, tree: Path) -> None:
     assert done.returncode == 1 and len(done.stdout.splitlines()) == 1
 
 
+def test_every_matching_line(home: Home, tree: Path) -> None:
+    done = home.run("search", "--all", r"\bport\b|_port", "--wait", cwd=tree)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[:3] == [
+        "app.py:4:9:def read_port(path):",
+        "app.py:6:5:    port = 80",
+        "app.py:7:12:    return port",
+    ]
+    assert [line.split(":")[0] for line in lines[3:]] == ["evil.txt", "lib.c", "lib.c", "sub/deep.py"]
+    assert not CONTROL.search(done.stdout.replace("\n", ""))
+    assert re.search(r"-- 7 lines in 4 of 4 files", done.stderr)
+    assert home.run("search", "-c", "port", "sub", "lib.c", cwd=tree).stdout == "sub/deep.py:1\nlib.c:2\n"
+    assert home.run("search", "-lw", "port", "-t", "c", cwd=tree).stdout == "lib.c\n"
+    assert home.run("search", "-aiF", "PATH):", cwd=tree).stdout == "app.py:4:15:def read_port(path):\n"
+    marked = home.run("search", "-a", "80", "--color", "always", cwd=tree).stdout
+    assert "\x1b[1;31m80\x1b[0m" in marked
+    nothing = home.run("search", "-a", "no such line", cwd=tree)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    broken = home.run("search", "-a", "(", cwd=tree)
+    assert (broken.returncode, broken.stdout) == (2, "") and "not a regular expression" in broken.stderr
+    told = [
+        json.loads(line) for line in home.run("search", "-a", "80", "--json", cwd=tree).stdout.splitlines()
+    ]
+    assert [(one["type"], one.get("lines")) for one in told] == [("file", [6]), ("summary", 1)]
+
+
 @pytest.mark.parametrize("flags", [[], ["--json"], ["--explain"], ["--color", "always"], ["-C", "3"]])
 def test_control_characters_of_files_are_never_printed(home: Home, tree: Path, flags: list[str]) -> None:
     done = home.run("search", *flags, "-m", "text", "file:evil.txt end", cwd=tree)
