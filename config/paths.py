@@ -86,12 +86,17 @@ def writer_socket(environ: Mapping[str, str] | None = None) -> str:
 def ensure_private_dir(path: str | os.PathLike[str]) -> Path:
     """Create `path` with mode 0700, or verify that it is ours alone; the directory is what keeps others out.
 
-    A directory of ours with wider permissions is narrowed; one that belongs to somebody else, or that is
-    shared by design (/tmp), is a ConfigError.
+    A directory of ours with other permissions gets these; one that belongs to somebody else, that is shared
+    by design (/tmp) or that cannot be made is a ConfigError.
     """
     made = _path(os.fspath(path))
-    made.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = made.stat()
+    try:
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = made.stat()
+    except OSError as error:
+        raise ConfigError(
+            f"the directory {made} cannot be made: {error.strerror}; EINSTEIN_CACHE_DIR names another place"
+        ) from None
     if found.st_uid != os.getuid():
         raise ConfigError(
             f"{made} belongs to user {found.st_uid}, not to {os.getuid()}; choose another directory"

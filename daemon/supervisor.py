@@ -26,7 +26,7 @@ from pathlib import Path
 
 from config import machine, paths
 from config import settings as configuration
-from config.errors import AlreadyRunning, DaemonUnavailable, EinsteinError
+from config.errors import AlreadyRunning, ConfigError, DaemonUnavailable, EinsteinError
 from config.processes import is_alive
 from config.settings import Settings
 from daemon import wire
@@ -364,6 +364,18 @@ def error_line(error: EinsteinError) -> str:
     return wire.dumps({"message": str(error), "data": {"code": error.code}}).decode()
 
 
+def _supervisor(plan: Plan, report_to: int) -> Supervisor:
+    """Return the supervisor. Raises ConfigError also for a file of ours that cannot be written."""
+    try:
+        return Supervisor(plan, report_to)
+    except OSError as error:
+        where = error.filename or plan.lock_path.parent
+        raise ConfigError(
+            f"{where} cannot be used: {error.strerror}; the daemon must be able to write there;"
+            " EINSTEIN_CACHE_DIR names another place"
+        ) from error
+
+
 def _take_lock(plan: Plan) -> int:
     """Return the locked file's descriptor. Raises AlreadyRunning.
 
@@ -414,7 +426,7 @@ def main() -> int:
 
             for language in settings.index.languages:
                 resolve(language)  # the writer would refuse it too, but only in the log
-        Supervisor(Plan.of(settings), report_to).run()
+        _supervisor(Plan.of(settings), report_to).run()
     except EinsteinError as error:
         report(report_to, error_line(error))
         print(f"searchd: {error}", file=sys.stderr)

@@ -192,9 +192,9 @@ class IgnoreRules:
     def walk(self, start: bytes = b"") -> Iterator[tuple[bytes, os.stat_result]]:
         """Yield (path, lstat) of every regular file to index below a directory, ordered by directory.
 
-        A directory that cannot be read counts as empty. Raises OSError if the root cannot be listed, or on
-        any failure that may pass (too many open files, a dying disk): a scan that swallowed it would take
-        half the tree for deleted.
+        A directory that may not be read is yielded itself: whoever reads it is told why, and counts it.
+        Raises OSError if the root cannot be listed, or on any failure that may pass (too many open files, a
+        dying disk): a scan that swallowed it would take half the tree for deleted.
         """
         for _, files in self._directories(start, with_files=True):
             yield from files
@@ -222,11 +222,15 @@ class IgnoreRules:
                 return
             above = self._node(start.rpartition(b"/")[0])
         todo: list[tuple[bytes, _Node | None]] = [(start, above)]
+        closed: set[bytes] = set()  # directories that were yielded because they may not be read
         while todo:
             path, parent = todo.pop()
             if not with_files:
                 yield path, []
             entries = self._list(path)
+            if isinstance(entries, PermissionError):
+                yield path, self._closed(path, closed) if with_files else []
+                continue
             if entries is None:
                 continue
             names = {entry.name for entry in entries}
@@ -248,6 +252,8 @@ class IgnoreRules:
                 ):
                     try:
                         files.append((full, entry.stat(follow_symlinks=False)))
+                    except PermissionError:  # may be listed and not entered
+                        files += self._closed(path, closed)
                     except OSError:  # deleted between the listing and now
                         continue
             if with_files:
@@ -260,14 +266,29 @@ class IgnoreRules:
         else:
             self._nodes.update(fresh)
 
-    def _list(self, path: bytes) -> list[os.DirEntry[bytes]] | None:
+    def _list(self, path: bytes) -> list[os.DirEntry[bytes]] | PermissionError | None:
+        """Return what is in a directory, the refusal if it may not be read, None if it is gone."""
         try:
             with os.scandir(self.root + b"/" + path if path else self.root) as entries:
                 return list(entries)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             if path == b"":
                 raise
-            return None
+            return error if isinstance(error, PermissionError) else None
+
+    def _closed(self, path: bytes, known: set[bytes]) -> list[tuple[bytes, os.stat_result]]:
+        """Return a directory that may not be read, or the one above that keeps even its stat from us."""
+        while path and path not in known:
+            try:
+                stat = os.lstat(self.root + b"/" + path)
+            except PermissionError:
+                path = path.rpartition(b"/")[0]
+            except OSError:  # gone meanwhile
+                break
+            else:
+                known.add(path)
+                return [(path, stat)]
+        return []
 
     # ---- deciding -----------------------------------------------------------------------------------
 

@@ -166,6 +166,8 @@ def _read(root: bytes, path: bytes, bytes_max: int) -> tuple[bytes, Stat]:
         for _ in range(_READS_MAX):
             before = os.fstat(fd)
             stat = Stat(before.st_size, before.st_mtime_ns, before.st_ino)
+            if stat_module.S_ISDIR(before.st_mode):
+                os.stat(b".", dir_fd=fd)  # a directory may be readable and yet closed
             if not stat_module.S_ISREG(before.st_mode):
                 raise _Refused("not_regular")
             if before.st_size > bytes_max:

@@ -35,7 +35,7 @@ from indexer.fsevents import fsevent_means
 from indexer.ignore import IGNORE_NAMES, VERSION_CONTROL, IgnoreRules
 from indexer.inbox import Hints, Inbox, Pacer
 from indexer.mounts import NETWORK_FILE_SYSTEMS, file_system_of
-from indexer.watches import WatchTable
+from indexer.watches import Unwatched, WatchTable
 
 if sys.platform == "linux":
     from watchdog.observers.inotify_c import InotifyConstants as In
@@ -332,7 +332,7 @@ if sys.platform == "linux":
             self._fd: InotifyFD | None = None
             self._closed = False
             self._table = WatchTable(self._add, self._drop)  # special kinds: "cookie", "git", "info", "above"
-            self._missing: set[bytes] = set()
+            self._unwatched = Unwatched(root)
             self._cookie_numbers = itertools.count()
             self._cookies: dict[bytes, threading.Event] = {}
 
@@ -364,7 +364,7 @@ if sys.platform == "linux":
                 self._watch(path)
             # By the rules and not by the list above: a directory may have come since it was made.
             self._table.drop_where(self._is_unwanted)
-            self._missing = {path for path in list(self._missing) if not self._is_unwanted(path)}
+            self._unwatched.drop_where(self._is_unwanted)
             self._table.drop_special(keep="cookie")
             self._watch_repository()
 
@@ -385,7 +385,7 @@ if sys.platform == "linux":
                     file.unlink()
 
         def health(self) -> dict[str, int]:
-            return {"watches": len(self._table), "missing": len(self._missing)}
+            return {"watches": len(self._table), "missing": len(self._unwatched.missing)}
 
         # ---- called by watchdog, in the thread of the instance --------------------------------------
 
@@ -438,7 +438,7 @@ if sys.platform == "linux":
                 self._forget(path)
                 if path.rpartition(b"/")[2] not in VERSION_CONTROL:
                     self._inbox.note_tree(path)
-            elif mask & _CAME or (mask & In.IN_ATTRIB and path not in self._table):
+            elif mask & _CAME or (mask & In.IN_ATTRIB and self._is_news(path)):
                 if self._rules.is_ignored(path, True) is not None:
                     return
                 self._forget(path)
@@ -460,15 +460,14 @@ if sys.platform == "linux":
 
         def _watch(self, path: bytes) -> None:
             """Watch a directory; a failure is counted, not raised."""
-            if self._table.watch(path):
-                self._missing.discard(path)
-            elif os.path.isdir(self._root + b"/" + path):  # noqa: PTH112  bytes
-                self._missing.add(path)
+            self._unwatched.note(path, self._table.watch(path))
 
         def _forget(self, path: bytes) -> None:
-            if self._table.forget(path):
-                prefix = path + b"/"
-                self._missing = {known for known in list(self._missing) if not known.startswith(prefix)}
+            self._unwatched.forget(path, below=self._table.forget(path))
+
+        def _is_news(self, path: bytes) -> bool:
+            """Whether a directory whose attributes changed may be read only since now, or no longer."""
+            return path not in self._table or self._unwatched.has_turned(path)
 
         def _is_unwanted(self, path: bytes) -> bool:
             return self._rules.is_ignored(path, True) is not None

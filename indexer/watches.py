@@ -8,6 +8,7 @@ watched anew; if the two cross, the later path owns the watch.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
 
@@ -115,3 +116,46 @@ class WatchTable:
         if owner == path:
             del self._path_of[watch]
             self._drop(watch, id_)
+
+
+class Unwatched:
+    """Directories of one root whose events do not come: `missing`, and those that may not be read.
+
+    In a directory that may not be read nothing is indexed, so nothing is missed either; the directory above
+    tells when that changes.
+    """
+
+    def __init__(self, root: bytes) -> None:
+        """root: absolute path; all others are relative to it."""
+        self.missing: set[bytes] = set()
+        self._closed: set[bytes] = set()
+        self._root = root
+
+    def note(self, path: bytes, is_watched: bool) -> None:
+        """Enter a directory that was to be watched."""
+        self.missing.discard(path)
+        self._closed.discard(path)
+        if os.path.isdir(self._root + b"/" + path):  # noqa: PTH112  bytes
+            if not self._may_read(path):
+                self._closed.add(path)
+            elif not is_watched:
+                self.missing.add(path)
+
+    def has_turned(self, path: bytes) -> bool:
+        """Whether a directory may be read now and could not when it was noted, or the other way round."""
+        return (path in self._closed) == self._may_read(path)
+
+    def forget(self, path: bytes, below: bool) -> None:
+        """Forget a directory, and everything below it if it had a watch."""
+        self._closed.discard(path)
+        if below:
+            prefix = path + b"/"
+            self.drop_where(lambda known: known.startswith(prefix))
+
+    def drop_where(self, unwanted: Callable[[bytes], bool]) -> None:
+        """Forget the directories that are no longer wanted."""
+        self.missing = {path for path in list(self.missing) if not unwanted(path)}
+        self._closed = {path for path in list(self._closed) if not unwanted(path)}
+
+    def _may_read(self, path: bytes) -> bool:
+        return os.access(self._root + b"/" + path, os.R_OK | os.X_OK)

@@ -26,8 +26,7 @@ def why(
     indexed      what the index has of the file; None if it has nothing
     quarantined  why the parser is not used for its content, None if it is
     """
-    full = os.path.join(root, path)
-    if not os.path.lexists(full):
+    if not _exists(os.path.join(root, path)):
         return _verdict(
             indexed is not None, "the file does not exist", "the index has not noticed yet" if indexed else ""
         )
@@ -39,6 +38,17 @@ def why(
         return _verdict(False, REASONS[found.reason], found.detail)
     assert stat is not None, path
     return _indexable(found, stat, indexed, quarantined)
+
+
+def _exists(path: bytes) -> bool:
+    """Whether something is there; a directory on the way that may not be entered leaves that open."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _ignoring_rule(root: bytes, path: bytes, rules: IgnoreRules) -> str | None:

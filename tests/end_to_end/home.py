@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -124,11 +124,13 @@ class Home:
 
     # The commands.
 
-    def run(self, *command: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run `search` or `searchd` as a user does, without a terminal."""
+    def run(
+        self, *command: str, cwd: Path | None = None, through: Sequence[str] = (), **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `search` or `searchd` as a user does, without a terminal; `through` stands before it."""
         module = {"search": "daemon.cli", "searchd": "daemon.admin"}[command[0]]
         return subprocess.run(
-            [sys.executable, "-m", module, *command[1:]],
+            [*through, sys.executable, "-m", module, *command[1:]],
             cwd=cwd or self.at,
             env=self.env | {"PYTHONPATH": str(REPO)} | env,
             capture_output=True,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from indexer import source
 from indexer.encoding import decode, decode_live
 from indexer.records import FLAG_GENERATED, FLAG_TRANSCODED, Skipped, SourceFile, Stat
 from indexer.source import REASONS, Limits, examine, read_source, read_source_stat
+from tests.privileges import as_anybody
+
+REPO = Path(__file__).parents[2]
 
 LIMITS = Limits(file_bytes_max=10_000, line_chars_max=500, languages=frozenset())
 
@@ -110,12 +115,22 @@ def test_a_missing_file_is_skipped(tmp_path: Path) -> None:
         assert found.reason == "vanished"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_skipped(tmp_path: Path) -> None:
-    (tmp_path / "a.c").touch(mode=0)
-    found = read(tmp_path, "a.c")
-    assert isinstance(found, Skipped)
-    assert found.reason == "unreadable"
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+def test_what_may_not_be_read_is_skipped(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "a.c").touch(mode=0o200)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.c").touch(mode=0o000)
+    (tmp_path / "d").chmod(mode)
+    script = f"""
+from tests.indexer.test_source import LIMITS, read_source
+for name in (b"a.c", b"d", b"d/a.c"):
+    found = read_source({os.fsencode(tmp_path)!r}, name, LIMITS)
+    print(found.reason, found.detail, found.stat, sep="|")
+"""
+    done = subprocess.run(
+        [*as_anybody(), sys.executable, "-c", script], capture_output=True, encoding="utf-8", cwd=REPO
+    )
+    assert done.stdout.splitlines() == ["unreadable|Permission denied|None"] * 3, done.stderr
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(
