@@ -38,7 +38,8 @@ from indexer.store.board import ROOTS_MAX, Board
 from indexer.store.catalog import RootRecord
 from indexer.store.lookup import Lookup
 from indexer.store.pool import Pool
-from indexer.store.writer import StoreStats, Writer
+from indexer.store.stats import StoreStats
+from indexer.store.writer import Writer
 from indexer.workers import WorkerPool
 
 _PROJECT_FILE = os.fsencode(paths.PROJECT_FILE)
@@ -231,6 +232,8 @@ class Service:
     def _take_scan(self, root: WatchedRoot, changes: list[FileChange]) -> None:
         self.pipeline.scanned(root.root_id, changes)
         root.first_ticket = root.first_ticket or self.pipeline.ticket()
+        if not root.judged:  # the first scan was of everything
+            root.judging_ticket = root.judging_ticket or self.pipeline.ticket()
         for barrier in root.barriers:
             if not barrier.ticket and root.scans_ended >= barrier.scan:
                 barrier.ticket = self.pipeline.ticket()
@@ -267,8 +270,15 @@ class Service:
                 last_scan_ns=root.last_scan_ns,
                 phase=self.phase(root),
             )
+            self._note_judged(root)
         self.board.set_paused("disk full" if isinstance(self.trouble, StoreFull) else "")
         self.board.beat()
+
+    def _note_judged(self, root: WatchedRoot) -> None:
+        """Remember the limits of a root once every file was judged by them."""
+        if root.judging_ticket and self.pipeline.finished(root.root_id, root.judging_ticket):
+            root.judged, root.judging_ticket = True, 0
+            self.commits.submit(self.writer.mark_judged, root.root_id, root.limits.mark)
 
     def phase(self, root: WatchedRoot) -> str:
         """How far a root is: "missing", "first_index" or "ready" (every file was in the index once)."""
@@ -306,10 +316,12 @@ class Service:
         settings, problem = self._settings_or_default(record.path)
         if problem:
             log.error("%s; it counts for nothing until it is mended", problem)
-        root = WatchedRoot(record.id, path, settings, self.wake, self._scans, record.complete)
+        root = WatchedRoot(record.id, path, settings, self.wake, self._scans, record.complete, record.limits)
+        if record.limits and not root.judged:
+            log.info("%s: other limits than before (now %s)", record.path, root.limits.mark)
         root.problem = problem
         self.roots[record.id] = root
-        self.pipeline.add_root(record.id, path, Limits.of(settings).languages)
+        self.pipeline.add_root(record.id, path, root.limits.languages)
         root.start()
 
     def _settings_or_default(self, path: str) -> tuple[Settings, str]:
@@ -327,9 +339,10 @@ class Service:
         log.info("%s: the project file has changed", path)
         waiting, root.barriers = root.barriers, []
         root.stop()
-        self._watch(RootRecord(root.root_id, path, 0, complete=root.complete))
+        judged_by = root.limits.mark if root.judged else ""
+        self._watch(RootRecord(root.root_id, path, 0, complete=root.complete, limits=judged_by))
         begun = self.roots[root.root_id]
-        number = begun.request_scan("project file", everything=True)
+        number = begun.request_scan("project file")
         begun.barriers = [Barrier(0, number, barrier.done) for barrier in waiting]
 
     def _close(self) -> None:
@@ -366,9 +379,9 @@ class Service:
             raise NoSuchRoot(f"{path} lies in the index's own directory {cache}; choose another directory")
         if len(self.roots) >= ROOTS_MAX:
             raise UsageError(f"{ROOTS_MAX} roots are indexed already; `searchd remove ROOT` makes room")
-        _settings_of(real)  # a bad project file is told now, not after the first scan
-        root_id = self.commits.submit(self.writer.add_root, real).result()
-        self._watch(RootRecord(root_id, real, time.time_ns()))
+        limits = Limits.of(_settings_of(real)).mark  # a bad project file is told now, not after a scan
+        root_id = self.commits.submit(self.writer.add_root, real, limits).result()
+        self._watch(RootRecord(root_id, real, time.time_ns(), limits=limits))
         return root_id
 
     def remove_root(self, path: str) -> int:

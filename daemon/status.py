@@ -16,7 +16,7 @@ from config.processes import memory_bytes
 
 if TYPE_CHECKING:
     from daemon.service import Service
-    from indexer.store.writer import StoreStats
+    from indexer.store.stats import StoreStats
 
 
 def service_status(service: Service, stats: StoreStats) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from config.settings import Settings
 from indexer.ignore import IgnoreRules
 from indexer.records import FileChange
 from indexer.scan import confirmed, look, scan
+from indexer.source import Limits
 from indexer.store.lookup import Lookup
 from indexer.watcher import Watcher
 
@@ -43,12 +44,14 @@ class WatchedRoot:
         wake: Callable[[], None],
         scanner: Executor,
         complete: bool,
+        judged_by: str,
     ) -> None:
         """Nothing is watched yet; `start` does.
 
-        wake      called from any thread when there is something to take
-        scanner   runs the scans, one at a time
-        complete  whether every file of the root was in the index at least once
+        wake       called from any thread when there is something to take
+        scanner    runs the scans, one at a time
+        complete   whether every file of the root was in the index at least once
+        judged_by  the limits (source.Limits.mark) by which what the index has of it was judged
         """
         self.root_id = root_id
         self.path = path
@@ -61,12 +64,16 @@ class WatchedRoot:
         self.scans_ended = 0
         self.first_ticket = 0  # drawn when the first scan ended; 0 until then
         self.complete = complete
+        self.limits = Limits.of(settings)
+        self.judged = judged_by == self.limits.mark  # no file needs to be read only because limits changed
+        self.judging_ticket = 0  # drawn when the scan of everything ended that makes it so
         self.rules = IgnoreRules(path, settings)
         self._wake = wake
         self._scanner = scanner
         self._watcher = Watcher(path, self.rules, settings, wake, noticed=wake)
         self._due = ""
         self._everything = False
+        self._running_everything = False
         self._scan_number = 0  # of the scan under way, or the last one
         self._running: Future[list[FileChange]] | None = None
         self._scan_started = 0.0
@@ -74,7 +81,7 @@ class WatchedRoot:
     def start(self) -> None:
         """Watch and ask for the first scan. The watch comes first, so that nothing falls between them."""
         self._watcher.start()
-        self.request_scan("start")
+        self.request_scan("start" if self.judged else "limits changed", everything=not self.judged)
 
     def stop(self) -> None:
         """Stop watching; whoever waits is let go."""
@@ -136,6 +143,7 @@ class WatchedRoot:
             return
         reason, self._due = self._due, ""
         everything, self._everything = self._everything, False
+        self._running_everything = everything
         self._scan_number += 1
         self._scan_started = time.monotonic()
         self.last_scan = {"reason": reason}
@@ -149,7 +157,11 @@ class WatchedRoot:
             return None
         future, self._running = self._running, None
         self.scans_ended = self._scan_number
-        changes = confirmed(self.rules, future.result())
+        try:
+            changes = confirmed(self.rules, future.result())
+        except OSError:
+            self._everything = self._everything or self._running_everything  # the next one's task now
+            raise
         self.last_scan_ns = time.time_ns()
         self.last_scan |= {
             "ended": time.time(),

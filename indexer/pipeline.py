@@ -255,7 +255,7 @@ class Pipeline:
             if casualty.digest:
                 self._quarantine(casualty.digest, casualty.reason)
         work = self._roots.get(result.job.root_id)
-        if work is None:
+        if work is None or result.job.languages != work.languages:  # judged by what no longer holds
             return
         (work.urgent if result.job.urgent else work.bulk).add(result.outcomes, self._clock())
 

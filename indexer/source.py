@@ -53,6 +53,12 @@ class Limits:
         languages = frozenset(resolve(name) for name in index.languages)
         return cls(index.file_bytes_max, index.line_chars_max, languages)
 
+    @property
+    def mark(self) -> str:
+        """The limits in words: a file that was judged by the same words need not be judged again."""
+        languages = ",".join(sorted(self.languages)) or "all"
+        return f"{self.file_bytes_max} bytes, {self.line_chars_max} characters, languages {languages}"
+
 
 def read_source(root: bytes, path: bytes, limits: Limits) -> SourceFile | Skipped:
     """Return what the index needs of one file, or why it is skipped.

@@ -66,6 +66,7 @@ class RootRecord(msgspec.Struct, frozen=True):
     files: int = 0
     bytes: int = 0
     complete: bool = False  # every file was in the index at least once
+    limits: str = ""  # by which its files were judged (source.Limits.mark); others: judge them anew
 
 
 class FileRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):

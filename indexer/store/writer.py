@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +46,7 @@ from indexer.store.merge import MergeInput, MergePlan, packed
 from indexer.store.merged import Merged
 from indexer.store.segment import Segment
 from indexer.store.segment_writer import Doc, write_segment
+from indexer.store.stats import StoreStats, stats_of
 
 PINNED_MAX = 200_000
 
@@ -63,27 +63,6 @@ class RowPool(Protocol):
     def release(self, rows: U32) -> None: ...
     def free(self, rows: U32, generation: int) -> None: ...
     def reclaim(self, oldest_generation: int) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStats:
-    """Figures for `status`."""
-
-    generation: int
-    roots: tuple[RootRecord, ...]
-    blobs: int  # dead ones included
-    dead_blobs: int
-    segments: int
-    chunks: int
-    symbols: int
-    references: int
-    content_bytes: int
-    dead_bytes: int
-    file_bytes: int
-    section_bytes: dict[str, int]
-    write_amplification: float  # segment bytes ever written by bytes of content ever added
-    skipped: int
-    quarantined: int
 
 
 @dataclass(slots=True)
@@ -169,26 +148,36 @@ class Writer:
         with self._env.read() as txn:
             return [record for _, record in catalog.read_all(txn, "roots", RootRecord)]
 
-    def add_root(self, path: str) -> int:
-        """Return the id of the root at a real path, which is entered if it is new."""
+    def add_root(self, path: str, limits: str = "") -> int:
+        """Return the id of the root at a real path, which is entered if it is new; see `mark_judged`."""
         for root in self.roots():
             if root.path == path:
                 return root.id
         root_id = self._state.meta.next_root
         with self._publishing() as draft:
             draft.meta = msgspec.structs.replace(draft.meta, next_root=root_id + 1)
-            draft.txn.put("roots", u32_key(root_id), pack(RootRecord(root_id, path, time.time_ns())))
+            draft.txn.put(
+                "roots", u32_key(root_id), pack(RootRecord(root_id, path, time.time_ns(), limits=limits))
+            )
         self._save_roots()
         return root_id
 
     def mark_complete(self, root_id: int) -> None:
         """Remember that the first index of a root is done; its absence is told with every answer."""
+        self._mark(root_id, complete=True)
+
+    def mark_judged(self, root_id: int, limits: str) -> None:
+        """Remember by which limits all that is indexed and skipped of a root was judged."""
+        self._mark(root_id, limits=limits)
+
+    def _mark(self, root_id: int, **changes: object) -> None:
+        """Change the record of a root, if it is still there, without a generation."""
         with self._env.write() as txn:
             key = u32_key(root_id)
             value = txn.get("roots", key)
             if value is not None:
                 record = unpack(RootRecord, value, f"roots {root_id}")
-                txn.put("roots", key, pack(msgspec.structs.replace(record, complete=True)))
+                txn.put("roots", key, pack(msgspec.structs.replace(record, **changes)))
 
     def remove_root(self, root_id: int) -> int:
         """Forget a root and its paths; content that no other root has dies. Raises NoSuchRoot."""
@@ -528,31 +517,8 @@ class Writer:
 
     def stats(self) -> StoreStats:
         """Return the figures for `status`; costs microseconds."""
-        records = list(self._state.records.values())
-        sections: Counter[str] = Counter()
-        for record in records:
-            sections.update(record.info.section_bytes)
-        counts = [record.info.counts for record in records]
-        meta = self._state.meta
         with self._env.read() as txn:
-            skipped, quarantined = txn.count("skipped"), txn.count("quarantine")
-        return StoreStats(
-            generation=self.generation,
-            roots=tuple(self.roots()),
-            blobs=sum(each.docs for each in counts),
-            dead_blobs=sum(record.dead_docs for record in records),
-            segments=len(records),
-            chunks=sum(each.chunks for each in counts),
-            symbols=sum(each.defs for each in counts),
-            references=sum(each.refs for each in counts),
-            content_bytes=sum(record.info.content_bytes for record in records),
-            dead_bytes=sum(record.dead_bytes for record in records),
-            file_bytes=sum(record.info.file_bytes for record in records),
-            section_bytes=dict(sections),
-            write_amplification=meta.bytes_written / meta.bytes_added if meta.bytes_added else 0.0,
-            skipped=skipped,
-            quarantined=quarantined,
-        )
+            return stats_of(txn, self._state)
 
     # Helpers
 
