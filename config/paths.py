@@ -38,9 +38,9 @@ def store_dir(version: int, environ: Mapping[str, str] | None = None) -> Path:
     return cache_dir(environ) / f"store-v{version}"
 
 
-def pool_dir(fingerprint: str, environ: Mapping[str, str] | None = None) -> Path:
-    """The vector pool of one embedding model: vectors of different models never share a pool."""
-    return cache_dir(environ) / "pools" / fingerprint
+def pool_dir(version: int, fingerprint: str, environ: Mapping[str, str] | None = None) -> Path:
+    """The vector pool of one model in the index of one format version; no two ever share rows."""
+    return store_dir(version, environ) / "pools" / fingerprint
 
 
 def lock_path(environ: Mapping[str, str] | None = None) -> Path:

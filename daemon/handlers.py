@@ -158,6 +158,8 @@ class Dispatcher:
             _add_once(result, "the writer process is not running, so changes are not seen; it is restarted")
         elif reason := self._board.paused:
             _add_once(result, f"indexing is paused: {reason}")
+        if lost := self._board.vectors_lost:
+            _add_once(result, _lost_vectors(lost))
         return result
 
     def _grep(self, params: Params, context: Context) -> Generator[bytes, None, Params]:
@@ -281,6 +283,8 @@ class Dispatcher:
             status = self._status_without_writer()
         if self._board.paused:
             warnings.append(f"indexing is paused: {self._board.paused}")
+        if self._board.vectors_lost:
+            warnings.append(_lost_vectors(self._board.vectors_lost))
         snapshot = self._reader.snapshot()
         for root in status["roots"]:
             if root["id"] in snapshot.roots:
@@ -346,6 +350,10 @@ def _check_ranges(params: Params) -> None:
 def _add_once(result: Params, warning: str) -> None:
     if warning not in result["warnings"]:
         result["warnings"] = [*result["warnings"], warning]
+
+
+def _lost_vectors(n: int) -> str:
+    return f"{n} vectors were lost and are computed again; until then meaning is searched by words there"
 
 
 def _process(name: str, pid: int) -> Params:

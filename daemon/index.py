@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -99,7 +100,8 @@ class OpenIndex:
         """Follow the newest generation, and end this process when the index is replaced by another one."""
         failed = False
         while not self._stop.wait(REFRESH_S):
-            if _inode(self._catalog) not in (self._catalog_inode, 0):
+            is_other = self.pool is not None and self.pool.found not in (self.pool.identity, "")
+            if is_other or _inode(self._catalog) not in (self._catalog_inode, 0):
                 log.warning("the index was replaced; starting again")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
@@ -144,18 +146,30 @@ def _open(settings: Settings, store_dir: Path) -> tuple[Reader, Pool | None, Sha
     deadline = time.monotonic() + OPEN_WAIT_S
     model = SharedEmbedder(load_static_model()) if settings.model.tier0 else None
     while True:
-        pool = None
         try:
-            if model is not None:
-                directory = paths.pool_dir(model.fingerprint)
-                pool = Pool.open(directory, dim=model.dim, rows_max=settings.pool.rows, writable=False)
-            return Reader.open(store_dir), pool, model
+            return *_open_both(settings, store_dir, model), model
         except StoreError:
-            if pool is not None:
-                pool.close()
             if time.monotonic() > deadline:
                 raise
         time.sleep(OPEN_RETRY_S)
+
+
+def _open_both(
+    settings: Settings, store_dir: Path, model: SharedEmbedder | None
+) -> tuple[Reader, Pool | None]:
+    """Open the index and the pool that it names. Raises StoreError also while the writer mends them."""
+    with contextlib.ExitStack() as undo:
+        reader = Reader.open(store_dir)
+        undo.callback(reader.close)
+        pool = None
+        if model is not None:
+            directory = paths.pool_dir(FORMAT_VERSION, model.fingerprint)
+            pool = Pool.open(directory, dim=model.dim, rows_max=settings.pool.rows, writable=False)
+            undo.callback(pool.close)
+            if pool.identity != reader.pool:
+                raise StoreError(f"{directory} is not the vector pool of this index; restart the daemon")
+        undo.pop_all()
+        return reader, pool
 
 
 def _inode(path: Path) -> int:

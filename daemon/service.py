@@ -30,7 +30,7 @@ from config.settings import Settings
 from daemon.merging import Merging
 from daemon.watched import Barrier, WatchedRoot
 from indexer.embed.static import StaticModel
-from indexer.pipeline import Commit, Pipeline
+from indexer.pipeline import RETRY_S, Commit, Pipeline
 from indexer.records import Batch, FileChange
 from indexer.source import Limits
 from indexer.store import versions
@@ -44,6 +44,7 @@ from indexer.workers import WorkerPool
 
 _PROJECT_FILE = os.fsencode(paths.PROJECT_FILE)
 TICK_S = 0.5  # the longest the service sleeps: timers, merges and readers are looked at this often
+POOL_LOOK_S = 5.0  # between looks whether somebody has taken the vector pool away
 FAST_FROM = 512  # paths of scans under way from which on every core parses
 SEVERAL_FROM = 64  # and from which on there is a worker for each background core
 
@@ -96,6 +97,9 @@ class Service:
         self.roots: dict[int, WatchedRoot] = {}
         self.trouble: Exception | None = None  # what stops indexing
         self._stopping = False
+        self._restoring: Future[bool] | None = None
+        self._restore_at = 0.0  # after a failure: not before
+        self._pool_look_at = 0.0
         self._has_others = bool(versions.others(store_dir))
 
     @property
@@ -159,9 +163,40 @@ class Service:
             self.trouble = None
             self.merging.note_commit()
         self.merging.step()
+        self._restore_vectors()
+        self._look_at_pool()
         self._release_barriers()
         self._retire_others()
         self._resize()
+
+    def _restore_vectors(self) -> None:
+        """Have vectors that the pool has lost computed again, a step at a time in the commit thread."""
+        if self._restoring is not None and self._restoring.done():
+            error = self._restoring.exception()
+            if error is not None:
+                self.trouble = error if isinstance(error, Exception) else None
+                log.error("cannot compute lost vectors: %s", error)
+                self._restore_at = time.monotonic() + RETRY_S
+            else:
+                if self._restore_at:
+                    self.trouble, self._restore_at = None, 0.0
+                if not self._restoring.result():
+                    log.info("all lost vectors are computed again")
+            self._restoring = None
+        if self._restoring is None and not self.writer.is_whole and time.monotonic() >= self._restore_at:
+            self._in_use()
+            self._restoring = self.commits.submit(self.writer.restore_vectors, self.model.embed_texts)
+            self._restoring.add_done_callback(lambda _: self.wake())
+
+    def _look_at_pool(self) -> None:
+        """End this process, to be started again, when the vector pool is no longer there."""
+        now = time.monotonic()
+        if now < self._pool_look_at:
+            return
+        self._pool_look_at = now + POOL_LOOK_S
+        if self._pool.found != self._pool.identity:
+            log.error("the vector pool in %s was deleted or replaced; starting again", self._pool.directory)
+            self._stopping = True
 
     def _adopt_roots(self) -> None:
         """Take over the roots of an index of another format version, if this one has none yet."""
@@ -272,6 +307,7 @@ class Service:
             )
             self._note_judged(root)
         self.board.set_paused("disk full" if isinstance(self.trouble, StoreFull) else "")
+        self.board.set_vectors_lost(self.writer.vectors_lost)
         self.board.beat()
 
     def _note_judged(self, root: WatchedRoot) -> None:

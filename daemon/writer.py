@@ -31,7 +31,7 @@ def main() -> int:
     cores.place("background")
     store_dir = paths.ensure_private_dir(paths.store_dir(FORMAT_VERSION))
     model = load_static_model()
-    pool_dir = paths.ensure_private_dir(paths.pool_dir(model.fingerprint))
+    pool_dir = paths.ensure_private_dir(paths.pool_dir(FORMAT_VERSION, model.fingerprint))
     service = Service(settings, store_dir, model, pool_dir, in_use=supervised.active)
     control = Control(service)
     server = Server(

@@ -137,9 +137,15 @@ def _chunks(content: bytes, symbols: SymbolTable) -> ChunkTable:
 
 
 def _vectors(content: bytes, chunks: ChunkTable, dim: int) -> F16:
-    rows = np.zeros((len(chunks), dim), np.float32)
-    for i, (start, end) in enumerate(zip(chunks.start.tolist(), chunks.end.tolist(), strict=True)):
-        rows[i] = np.random.default_rng(zlib.crc32(content[start:end])).normal(size=dim)
+    ends = zip(chunks.start.tolist(), chunks.end.tolist(), strict=True)
+    return vectors_of([content[start:end] for start, end in ends], dim)
+
+
+def vectors_of(texts: Sequence[bytes], dim: int = DIM) -> F16:
+    """The vectors of chunks with these texts."""
+    rows = np.zeros((len(texts), dim), np.float32)
+    for i, text in enumerate(texts):
+        rows[i] = np.random.default_rng(zlib.crc32(text)).normal(size=dim)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows / np.where(length == 0, 1, length)).astype(np.float16)
 

@@ -40,7 +40,7 @@ _SLOT_WORDS = 16
 _FIELDS = ("pending", "scanning", "files_done", "files_total", "healthy", "last_scan_ns", "phase")
 _WORDS = _HEAD_WORDS + ROOTS_MAX * _SLOT_WORDS
 BOARD_BYTES = _WORDS * 8
-_PID, _BEAT, _PAUSE = 2, 3, 4
+_PID, _BEAT, _PAUSE, _VECTORS_LOST = 2, 3, 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,10 @@ class Board:
         """Say why background work rests; "" when it does not."""
         self._words[_PAUSE] = PAUSE_REASONS.index(reason)
 
+    def set_vectors_lost(self, n: int) -> None:
+        """Say how many vectors are being computed again; 0 in an index whose pool is intact."""
+        self._words[_VECTORS_LOST] = n
+
     def set_root(
         self,
         root_id: int,
@@ -161,6 +165,11 @@ class Board:
         """Why background work rests, "" if it does not."""
         code = self._words[_PAUSE]
         return PAUSE_REASONS[code] if code < len(PAUSE_REASONS) else "unknown"
+
+    @property
+    def vectors_lost(self) -> int:
+        """How many vectors are being computed again."""
+        return self._words[_VECTORS_LOST]
 
     def writer_alive(self, now_ns: int = 0) -> bool:
         """Whether the writer's process exists and gave a sign of life within HEARTBEAT_STALE_NS."""

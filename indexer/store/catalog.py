@@ -52,6 +52,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     next_segment: int = 1
     next_root: int = 1
     fingerprint: str = ""  # of the embedding model whose rows the segments name
+    pool: str = ""  # identity of the pool that those rows are in
+    vectors_lost: bool = False  # not all rows of it have their vectors: they are being computed again
     pool_rows: int = 0  # no chunk refers to a row from here on
     bytes_added: int = 0  # content that was ever stored, and
     bytes_written: int = 0  # segment files ever written for it: the write amplification

@@ -15,7 +15,6 @@ from indexer.store.catalog import (
     BlobRecord,
     Change,
     FileRecord,
-    Freed,
     Meta,
     RootRecord,
     SegmentRecord,
@@ -47,23 +46,11 @@ def load(env: Env, store_dir: Path, fingerprint: str, changes_kept: int) -> tupl
             drop_segment(env, state, segments_dir, segment_id, changes_kept)
     if state.meta.fingerprint != fingerprint:
         problems.append("the embedding model changed; everything is indexed anew")
-        _wipe(env, state, fingerprint, changes_kept)
+        wipe(env, state, fingerprint, changes_kept)
     orphans = recovery.remove_orphans(segments_dir, set(state.records))
     if orphans:
         problems.append(f"removed {len(orphans)} files of a batch that was not published")
     return state, problems
-
-
-def rows_in_use(env: Env, state: State, segments_dir: Path) -> tuple[U32, list[tuple[int, U32]]]:
-    """Return the pool rows of all chunks, and by generation those that were freed and may still be seen."""
-    opened = [recovery.open_segment(segments_dir, record.info) for record in state.records.values()]
-    rows = [np.empty(0, np.uint32), *map(recovery.used_rows, opened)]
-    with env.read() as txn:
-        freed = [
-            (generation, np.frombuffer(record.rows, "<u4").astype(np.uint32))
-            for generation, record in read_all(txn, "freed", Freed)
-        ]
-    return np.concatenate(rows), freed
 
 
 def drop_segment(env: Env, state: State, segments_dir: Path, segment_id: int, changes_kept: int) -> U32:
@@ -148,6 +135,7 @@ def _create(env: Env, state: State, store_dir: Path, fingerprint: str, changes_k
             next_root = max(next_root, root.id + 1)
         draft.meta = msgspec.structs.replace(draft.meta, fingerprint=fingerprint, next_root=next_root)
         if saved is not None and saved.fingerprint == fingerprint:
+            draft.meta = msgspec.structs.replace(draft.meta, pool=saved.pool)
             _adopt(draft, store_dir / "segments")
         draft.change = Change(everything=True)
 
@@ -174,7 +162,7 @@ def _adopt(draft: Draft, segments_dir: Path) -> None:
         )
 
 
-def _wipe(env: Env, state: State, fingerprint: str, changes_kept: int) -> None:
+def wipe(env: Env, state: State, fingerprint: str, changes_kept: int) -> None:
     """Forget all content; keep roots, skipped paths and quarantine."""
     with publishing(env, state, changes_kept) as draft:
         for table in ("files", "blobs", "digests", "segments", "forgotten", "freed"):

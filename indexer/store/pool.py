@@ -2,10 +2,16 @@
 
 Layout of the directory, one per embedding model:
 
-    header   16 bytes magic and version, then dim and rows_max as u64, then crc32 of all that as u32
-    vectors  rows_max rows of float16[dim], each padded with zeros to a multiple of 64 bytes
-    signs    rows_max rows of one bit per dimension (1 where the number is not negative, lowest bit first),
-             padded with zero bits to a multiple of 64
+    header        16 bytes magic and version, then dim and rows_max as u64, 16 bytes identity, then crc32 of
+                  all that as u32
+    <id>.vectors  rows_max rows of float16[dim], each padded with zeros to a multiple of 64 bytes
+    <id>.signs    rows_max rows of one bit per dimension (1 where the number is not negative, lowest bit
+                  first), padded with zero bits to a multiple of 64
+
+The identity is random and made with the pool; <id> is it in hexadecimal digits. The catalog remembers the
+identity of the pool that its rows are in: a pool that was deleted, damaged or put there from elsewhere is
+another one, and what it holds is not taken for the vectors of this index. A new pool has files of its own:
+who has mapped the old ones keeps them.
 
 Both matrices are sparse files with their final length from the start, so a map never moves and nothing is
 ever copied to grow. Example: dim 256 and 4,194,304 rows are 2 GiB of vectors and 128 MiB of signs in `ls`,
@@ -30,6 +36,7 @@ import os
 import struct
 import zlib
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +49,9 @@ from indexer.records import F16, U8, U32
 SLAB_ROWS: Final = 65_536
 ROW_ALIGN: Final = 64  # bytes; a cache line
 MAP_ALIGN: Final = 16_384  # bytes; the page of Apple silicon, so that Metal can adopt the map
-_HEADER: Final = struct.Struct("<16sQQ")
-_MAGIC: Final = b"einstein pool 1\n"
+_HEADER: Final = struct.Struct("<16sQQ16s")
+_MAGIC: Final = b"einstein pool 2\n"
+_IDENTITY_BYTES: Final = 16
 _FREE, _USED, _WAITING = 0, 1, 2
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RESERVE: Final = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)  # this file system cannot
@@ -58,34 +66,48 @@ def pack_signs(vectors: npt.NDArray[np.floating]) -> U8:
     return packed
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a pool says of itself."""
+
+    dim: int
+    rows_max: int
+    identity: bytes  # random, 16 bytes
+
+
 class Pool:
     """Rows of unit vectors that are handed out, written, freed and used again.
 
-    vectors  float16 [rows_max, dim], read only; rows that were never written are zero
-    signs    uint8 [rows_max, 8 * ceil(dim / 64)], read only
+    vectors   float16 [rows_max, dim], read only; rows that were never written are zero
+    signs     uint8 [rows_max, 8 * ceil(dim / 64)], read only
+    identity  hexadecimal digits; see the layout
 
     One process opens it writable; any number read. Rows become visible to readers by being referred to in a
     published generation, never by being written. Not thread-safe.
     """
 
-    def __init__(self, directory: Path, dim: int, rows_max: int, writable: bool) -> None:
-        """Open an existing pool; use `Pool.open`."""
+    def __init__(self, directory: Path, header: Header, writable: bool) -> None:
+        """Map the files of a pool; use `Pool.open`."""
         self.directory = directory
-        self.dim = dim
-        self.rows_max = rows_max
         self.writable = writable
+        self._map(header)
+
+    def _map(self, header: Header) -> None:
+        self.identity = header.identity.hex()
+        self.dim = dim = header.dim
+        self.rows_max = rows_max = header.rows_max
         self._width = _vector_bytes(dim)
         self._sign_width = _sign_bytes(dim)
         with contextlib.ExitStack() as undo:
-            self._vector_file = _File(directory / "vectors", rows_max * self._width, writable)
+            self._vector_file = _File(self._file("vectors"), rows_max * self._width, self.writable)
             undo.callback(self._vector_file.close)
-            self._sign_file = _File(directory / "signs", rows_max * self._sign_width, writable)
+            self._sign_file = _File(self._file("signs"), rows_max * self._sign_width, self.writable)
             undo.pop_all()
         wide = np.frombuffer(self._vector_file.map, np.float16, rows_max * self._width // 2)
         self.vectors: F16 = wide.reshape(rows_max, self._width // 2)[:, :dim]
         signs = np.frombuffer(self._sign_file.map, np.uint8, rows_max * self._sign_width)
         self.signs: U8 = signs.reshape(rows_max, self._sign_width)
-        self._state: U8 = np.zeros(rows_max if writable else 0, np.uint8)
+        self._state: U8 = np.zeros(rows_max if self.writable else 0, np.uint8)
         self._waiting: deque[tuple[int, U32]] = deque()
         self._lowest = 0  # no row below is free
         self._slabs = 0  # that are reserved
@@ -94,25 +116,54 @@ class Pool:
 
     @classmethod
     def open(cls, directory: Path, *, dim: int, rows_max: int, writable: bool) -> Pool:
-        """Open the pool, or create it if writable; a writer may raise `rows_max`, readers take what is there.
+        """Open the pool; a writer makes it where there is none that is whole, and may raise `rows_max`.
 
-        Raises StoreError if it is absent, StoreCorrupt if it is damaged or of another dim, StoreFull.
+        Raises StoreError if it is absent, StoreCorrupt if it is damaged or of another dim, StoreFull; to a
+        writer only the last: it makes another one.
         """
-        if writable:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            rows_max = -(-rows_max // SLAB_ROWS) * SLAB_ROWS
-        header = directory / "header"
-        known = _read_header(header)
-        if known is None and not writable:
-            raise StoreError(f"{directory} holds no vector pool")
-        if known is not None and known[0] != dim:
-            raise StoreCorrupt(f"{directory} holds vectors of dim {known[0]}, not {dim}; rebuild the index")
-        if known is not None:
-            rows_max = max(known[1], rows_max) if writable else known[1]
-        pool = cls(directory, dim, rows_max, writable)
-        if writable and known != (dim, rows_max):
-            _write_header(header, dim, rows_max)
+        if not writable:
+            return cls(directory, _known(directory, dim), writable)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        rows_max = -(-rows_max // SLAB_ROWS) * SLAB_ROWS
+        try:
+            known = _known(directory, dim)
+            header = Header(dim, max(known.rows_max, rows_max), known.identity)
+        except StoreError:
+            known, header = None, Header(dim, rows_max, os.urandom(_IDENTITY_BYTES))
+        pool = cls(directory, header, writable)
+        if header != known:
+            _write_header(directory / "header", header)
+        pool._remove_others()
         return pool
+
+    def start_over(self) -> None:
+        """Become another pool, without a row; for a writer that has not marked any yet.
+
+        Readers keep what they have mapped; `found` tells them.
+        """
+        assert not self.n_used and not self._waiting, (self.n_used, len(self._waiting))
+        self.close()
+        header = Header(self.dim, self.rows_max, os.urandom(_IDENTITY_BYTES))
+        self._map(header)
+        _write_header(self.directory / "header", header)
+        self._remove_others()
+
+    @property
+    def found(self) -> str:
+        """Identity of the pool that the directory holds by now, "" if none."""
+        try:
+            return _read_header(self.directory / "header").identity.hex()
+        except StoreError:
+            return ""
+
+    def _file(self, kind: str) -> Path:
+        return _file(self.directory, self.identity, kind)
+
+    def _remove_others(self) -> None:
+        """Remove the files of a pool that this one has replaced."""
+        for path in self.directory.iterdir():
+            if path.name != "header" and not path.name.startswith(self.identity):
+                path.unlink()
 
     def close(self) -> None:
         """Let go of files and maps; a map stays until the last array over it is gone."""
@@ -253,12 +304,15 @@ class _File:
         self._path = path
         size = -(-size // MAP_ALIGN) * MAP_ALIGN
         flags = os.O_RDWR | os.O_CREAT if writable else os.O_RDONLY
-        self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        try:
+            self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            raise StoreError(f"{path} was replaced meanwhile") from None
         try:
             actual = os.fstat(self._fd).st_size
             if actual < size:
                 if not writable:
-                    raise StoreCorrupt(f"{path} has {actual} bytes, fewer than the {size} of its header")
+                    raise StoreCorrupt(f"{path} has {actual} bytes, fewer than {size}")
                 os.ftruncate(self._fd, size)
             self.map = mmap.mmap(self._fd, size, access=mmap.ACCESS_READ)
         except BaseException:
@@ -319,22 +373,39 @@ def _sign_bytes(dim: int) -> int:
     return -(-dim // 64) * 8
 
 
-def _read_header(path: Path) -> tuple[int, int] | None:
+def _known(directory: Path, dim: int) -> Header:
+    """Return the header of a pool whose files are there. Raises StoreError, StoreCorrupt."""
+    header = _read_header(directory / "header")
+    if header.dim != dim:
+        raise StoreCorrupt(f"{directory} holds vectors of dim {header.dim}, not {dim}; rebuild the index")
+    for kind, width in (("vectors", _vector_bytes(dim)), ("signs", _sign_bytes(dim))):
+        path = _file(directory, header.identity.hex(), kind)
+        actual, wanted = path.stat().st_size if path.exists() else 0, header.rows_max * width
+        if actual < wanted:
+            raise StoreCorrupt(f"{path} has {actual} bytes, fewer than the {wanted} of its header")
+    return header
+
+
+def _file(directory: Path, identity: str, kind: str) -> Path:
+    return directory / f"{identity}.{kind}"
+
+
+def _read_header(path: Path) -> Header:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return None
+        raise StoreError(f"{path.parent} holds no vector pool") from None
     body = data[: _HEADER.size]
     if len(data) != _HEADER.size + 4 or zlib.crc32(body) != int.from_bytes(data[_HEADER.size :], "little"):
         raise StoreCorrupt(f"{path} is damaged; rebuild the index")
-    magic, dim, rows_max = _HEADER.unpack(body)
+    magic, dim, rows_max, identity = _HEADER.unpack(body)
     if magic != _MAGIC:
         raise StoreCorrupt(f"{path} is of another format; rebuild the index")
-    return dim, rows_max
+    return Header(dim, rows_max, identity)
 
 
-def _write_header(path: Path, dim: int, rows_max: int) -> None:
-    body = _HEADER.pack(_MAGIC, dim, rows_max)
+def _write_header(path: Path, header: Header) -> None:
+    body = _HEADER.pack(_MAGIC, header.dim, header.rows_max, header.identity)
     fresh = path.with_suffix(".new")
     with fresh.open("wb") as file:
         file.write(body + zlib.crc32(body).to_bytes(4, "little"))

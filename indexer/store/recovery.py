@@ -36,11 +36,12 @@ class Saved(msgspec.Struct, frozen=True):
     format_version: int
     fingerprint: str
     roots: list[SavedRoot]
+    pool: str = ""  # whose rows the segments name
 
 
-def save_roots(store_dir: Path, fingerprint: str, roots: list[SavedRoot]) -> None:
+def save_roots(store_dir: Path, fingerprint: str, roots: list[SavedRoot], pool: str = "") -> None:
     """Keep the list of roots beside the catalog."""
-    data = msgspec.json.format(msgspec.json.encode(Saved(FORMAT_VERSION, fingerprint, roots))) + b"\n"
+    data = msgspec.json.format(msgspec.json.encode(Saved(FORMAT_VERSION, fingerprint, roots, pool))) + b"\n"
     path = store_dir / _ROOTS
     if not path.exists() or path.read_bytes() != data:
         write_whole(path, data)

@@ -125,6 +125,12 @@ class Reader:
             raise StoreError(f"there is no index in {store_dir} yet") from error
         return cls(store_dir, env)
 
+    @property
+    def pool(self) -> str:
+        """Identity of the vector pool that the index names now."""
+        with self._env.read() as txn:
+            return self._meta(txn).pool
+
     def close(self) -> None:
         """Let go; snapshots that someone still holds stay readable."""
         self._current = None

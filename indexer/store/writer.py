@@ -16,15 +16,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import numpy as np
 
 from config.errors import NoSuchRoot, StoreCorrupt, StoreError
 from config.settings import Store as StoreSettings
-from indexer.records import F16, U32, Batch, PreparedFile, Upsert
-from indexer.store import catalog, faults, lease, opening, recovery, tiers
+from indexer.records import U32, Batch, PreparedFile, Upsert
+from indexer.store import catalog, faults, lease, opening, pool_rows, recovery, tiers
 from indexer.store.catalog import (
     BlobRecord,
     Change,
@@ -42,27 +41,15 @@ from indexer.store.draft import Draft, State, publishing
 from indexer.store.env import Env, Transaction
 from indexer.store.format import SegmentInfo, segment_name
 from indexer.store.ledger import Ledger, Turned
+from indexer.store.lost_vectors import Embed, LostVectors
 from indexer.store.merge import MergeInput, MergePlan, packed
 from indexer.store.merged import Merged
+from indexer.store.pool_rows import RowPool
 from indexer.store.segment import Segment
 from indexer.store.segment_writer import Doc, write_segment
 from indexer.store.stats import StoreStats, stats_of
 
 PINNED_MAX = 200_000
-
-
-class RowPool(Protocol):
-    """What the writer needs of pool.Pool."""
-
-    dim: int
-
-    def mark_used(self, rows: U32) -> None: ...
-    def alloc(self, n: int) -> U32: ...
-    def write(self, rows: U32, vectors: F16) -> None: ...
-    def flush(self) -> None: ...
-    def release(self, rows: U32) -> None: ...
-    def free(self, rows: U32, generation: int) -> None: ...
-    def reclaim(self, oldest_generation: int) -> int: ...
 
 
 @dataclass(slots=True)
@@ -91,6 +78,7 @@ class Writer:
         self._plan: MergePlan | None = None
         self._revived: set[int] = set()  # since the plan was made
         self._died: set[int] = set()
+        self._lost: LostVectors | None = None
         self.problems: list[str] = []  # what had to be repaired at start, in words
 
     @classmethod
@@ -515,6 +503,30 @@ class Writer:
         faults.point("reclaimed")
         return n
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether `restore_vectors` has nothing to do."""
+        return self._lost is None
+
+    @property
+    def vectors_lost(self) -> int:
+        """How many vectors `restore_vectors` has still to compute."""
+        return 0 if self._lost is None else len(self._lost)
+
+    def restore_vectors(self, embed: Embed) -> bool:
+        """Compute some of the vectors that the pool has lost; whether more are to come. Raises StoreFull."""
+        lost, pool = self._lost, self._pool
+        if lost is None or pool is None:
+            return False
+        for segment_id in self._state.records:
+            if not lost.is_whole(segment_id) and lost.restore(self._open(segment_id), pool.write, embed):
+                return True
+        pool.flush()
+        self._lost = None
+        pool_rows.bind(pool, self._env, self._state, vectors_lost=False)
+        self._save_roots()
+        return False
+
     def stats(self) -> StoreStats:
         """Return the figures for `status`; costs microseconds."""
         with self._env.read() as txn:
@@ -527,12 +539,12 @@ class Writer:
         self._env.reader_check()
         self._state, problems = opening.load(self._env, self._dir, fingerprint, self._changes_kept)
         self.problems += problems
-        self._save_roots()
         if self._pool is not None:
-            rows, freed = opening.rows_in_use(self._env, self._state, self._segments_dir)
-            self._pool.mark_used(np.concatenate([rows, *(each for _, each in freed)]))
-            for generation, each in freed:
-                self._pool.free(each, generation)
+            self._lost, problems = pool_rows.enter(
+                self._pool, self._env, self._state, self._dir, fingerprint, self._changes_kept
+            )
+            self.problems += problems
+        self._save_roots()
         self.reclaim()
 
     def _publishing(self, fault: str = "before-commit") -> contextlib.AbstractContextManager[Draft]:
@@ -553,6 +565,8 @@ class Writer:
         """Keep the list of roots a second time; if that fails, the index itself is none the worse."""
         roots = [recovery.SavedRoot(root.id, root.path, root.added_ns) for root in self.roots()]
         try:
-            recovery.save_roots(self._dir, self._state.meta.fingerprint, roots)
+            meta = self._state.meta
+            pool = "" if meta.vectors_lost else meta.pool
+            recovery.save_roots(self._dir, meta.fingerprint, roots, pool)
         except (StoreError, OSError) as error:
             self.problems.append(f"the copy of the list of roots is out of date: {error}")

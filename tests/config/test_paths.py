@@ -38,13 +38,20 @@ def test_everything_lies_in_the_cache_directory(tmp_path: Path) -> None:
     assert paths.cache_dir(environ) == tmp_path
     for path in (
         paths.store_dir(1, environ),
-        paths.pool_dir("static-1", environ),
+        paths.pool_dir(1, "static-1", environ),
         paths.lock_path(environ),
         paths.pid_path(environ),
         paths.log_path(environ),
         paths.runtime_dir(environ),
     ):
         assert path.is_relative_to(tmp_path)
+
+
+def test_indexes_of_two_format_versions_share_no_pool(tmp_path: Path) -> None:
+    environ = {"EINSTEIN_CACHE_DIR": str(tmp_path)}
+    for version in (1, 2):
+        pool = paths.pool_dir(version, "static-1", environ)
+        assert pool.is_relative_to(paths.store_dir(version, environ))  # and is removed with it
 
 
 def test_the_runtime_directory_of_the_session_is_used_where_there_is_one(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -166,13 +167,62 @@ def test_damage_is_named(pool: Pool, tmp_path: Path) -> None:
         Pool.open(tmp_path / "none", dim=DIM, rows_max=1, writable=False)
     with pytest.raises(StoreCorrupt, match="dim 96, not 64"):
         Pool.open(pool.directory, dim=64, rows_max=1, writable=False)
-    os.truncate(pool.directory / "signs", 10)
+    os.truncate(pool.directory / f"{pool.identity}.signs", 10)
     with pytest.raises(StoreCorrupt, match="signs has 10 bytes"):
         reader(pool)
     header = pool.directory / "header"
     header.write_bytes(header.read_bytes()[:-1] + b"?")
     with pytest.raises(StoreCorrupt, match="damaged"):
         reader(pool)
+
+
+def cut(pool: Pool) -> None:
+    os.truncate(pool.directory / f"{pool.identity}.vectors", 10)
+
+
+def lose(pool: Pool) -> None:
+    (pool.directory / f"{pool.identity}.signs").unlink()
+
+
+def scribble(pool: Pool) -> None:
+    (pool.directory / "header").write_bytes(b"?" * 52)
+
+
+def delete(pool: Pool) -> None:
+    shutil.rmtree(pool.directory)
+
+
+@pytest.mark.parametrize("harm", [cut, lose, scribble, delete])
+def test_a_writer_makes_another_pool_where_there_is_none_that_is_whole(
+    pool: Pool, harm: Callable[[Pool], None]
+) -> None:
+    at = pool.alloc(2)
+    pool.write(at, vectors(2))
+    pool.flush()
+    before = reader(pool)
+    assert before.identity == pool.identity == pool.found
+    harm(pool)
+    other = Pool.open(pool.directory, dim=DIM, rows_max=SLAB_ROWS, writable=True)
+    assert other.identity != pool.identity
+    assert pool.found == before.found == other.identity
+    assert not other.vectors[at].any()
+    names = {path.name for path in other.directory.iterdir()}
+    assert names == {"header", f"{other.identity}.vectors", f"{other.identity}.signs"}
+    if harm is not cut:  # what a reader has mapped is not touched
+        assert np.array_equal(before.vectors[at], vectors(2))
+
+
+def test_a_pool_that_starts_over_is_another_one(pool: Pool) -> None:
+    at = pool.alloc(2)
+    pool.write(at, vectors(2))
+    again = Pool.open(pool.directory, dim=DIM, rows_max=1, writable=True)
+    assert again.identity == pool.identity
+    old = reader(pool)
+    again.start_over()
+    assert again.found == again.identity != old.identity
+    assert not again.vectors[at].any() and np.array_equal(old.vectors[at], vectors(2))
+    assert reader(again).identity == again.identity
+    assert again.rows_max == pool.rows_max and again.alloc(1).tolist() == [0]
 
 
 class PoolMachine(RuleBasedStateMachine):
