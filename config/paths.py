@@ -152,20 +152,32 @@ def _runtime(environ: Mapping[str, str]) -> str:
 
 
 def _socket_dir(environ: Mapping[str, str]) -> str:
-    """The setting daemon.socket_dir, without reading any TOML unless the user's file mentions it."""
+    """The setting daemon.socket_dir, without reading any TOML unless the user's file mentions it.
+
+    settings.py stands on this module, so this one setting is read here, from the two layers that can have it;
+    what else is wrong with the file the daemon says.
+    """
     chosen = environ.get("EINSTEIN_DAEMON_SOCKET_DIR")
     if chosen is not None:
         return chosen
+    path = _user_file(environ)
     try:
-        with open(_user_file(environ), "rb") as file:  # noqa: PTH123
-            mentions = b"socket_dir" in file.read(1 << 20)
+        with open(path, "rb") as file:  # noqa: PTH123
+            content = file.read()
     except OSError:
         return ""
-    if not mentions:
+    if b"socket_dir" not in content:
         return ""
-    from config import settings
+    import tomllib
 
-    return settings.load(environ=environ).daemon.socket_dir
+    try:
+        group = tomllib.loads(content.decode()).get("daemon", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    chosen = group.get("socket_dir", "") if isinstance(group, dict) else ""
+    if not isinstance(chosen, str):
+        raise ConfigError(f"{path}: daemon.socket_dir = {chosen!r} is not of type str")
+    return chosen
 
 
 def _fnv1a(data: bytes) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config import paths
+from config import paths, settings
 from config.errors import ConfigError, SocketPathTooLong
 
 
@@ -69,6 +69,30 @@ def test_the_users_file_may_move_the_socket(tmp_path: Path) -> None:
     assert paths.query_socket(environ).startswith("/from/file/einstein/")
     environ["EINSTEIN_DAEMON_SOCKET_DIR"] = "/from/environ"
     assert paths.query_socket(environ).startswith("/from/environ/einstein/")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[daemon\nsocket_dir", "not valid TOML"), ("[daemon]\nsocket_dir = 7\n", "is not of type str")],
+)
+def test_a_users_file_that_names_no_socket_directory_is_an_error(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    environ = {"EINSTEIN_CONFIG_FILE": str(file), "EINSTEIN_CACHE_DIR": str(tmp_path)}
+    for read in (paths.query_socket, lambda environ: settings.load(environ=environ)):
+        with pytest.raises(ConfigError, match=says):
+            read(environ)
+
+
+def test_a_users_file_that_only_mentions_the_socket_directory_moves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    environ = {"EINSTEIN_CONFIG_FILE": str(file), "EINSTEIN_CACHE_DIR": str(tmp_path)}
+    before = paths.query_socket(environ)
+    for text in ("# socket_dir\n", 'daemon = "socket_dir"\n', "[index]\nignore = ['socket_dir']\n"):
+        file.write_text(text)
+        assert paths.query_socket(environ) == before
 
 
 def test_a_socket_path_that_is_too_long_says_what_to_do() -> None:
