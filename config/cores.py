@@ -22,8 +22,10 @@ import ctypes
 import os
 import platform
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,8 @@ class Placement:
 
 
 _current: Placement | None = None
+_thread_qos: Callable[[], int] | None = None  # macOS: places the calling thread; 0, or an error number
+_refused_threads: list[str] = []
 
 
 def place(role: str, machine: Machine | None = None) -> Placement:
@@ -70,24 +74,30 @@ def place(role: str, machine: Machine | None = None) -> Placement:
 
     machine  what `config.machine.detect()` gave; probed if None
     """
-    global _current
+    global _current, _thread_qos
     assert role in ROLES, f"{role!r} is none of {ROLES}"
     machine = detect() if machine is None else machine
+    _thread_qos = None
     _current = _place_darwin(role) if machine.system == "darwin" else _place_linux(role, machine)
     return _current
 
 
-def place_thread(role: str) -> None:
-    """Place only the calling thread (macOS: a new thread starts at the default QoS)."""
-    if sys.platform == "darwin":
-        ctypes.CDLL(None).pthread_set_qos_class_self_np(_QOS[role], 0)
+def place_thread() -> None:
+    """Place the calling thread as `place` placed the process; each thread's first step (config/threads.py).
+
+    Does nothing where threads inherit it (Linux) or nothing was placed. Threads that run already stay as they
+    are when the process is placed anew.
+    """
+    if _thread_qos is not None and (status := _thread_qos()):
+        _refused_threads.append(f"qos of thread {threading.current_thread().name}: {os.strerror(status)}")
 
 
 def report() -> dict[str, Any]:
     """For status: what was asked ("role", "asked", "refused") and what the system says of us now."""
     found: dict[str, Any] = {"role": "", "asked": [], "refused": []}
     if _current is not None:
-        found = {"role": _current.role, "asked": list(_current.asked), "refused": list(_current.refused)}
+        refused = [*_current.refused, *_refused_threads]
+        found = {"role": _current.role, "asked": list(_current.asked), "refused": refused}
     return found | (_report_darwin() if sys.platform == "darwin" else _report_linux())
 
 
@@ -178,6 +188,7 @@ def _place_darwin(
     set_priority: Callable[[int, int, int], None] = os.setpriority,
 ) -> Placement:
     """The two calls are parameters so that what is asked for can be tested elsewhere."""
+    global _thread_qos
     set_qos = ctypes.CDLL(None).pthread_set_qos_class_self_np if set_qos is None else set_qos
     darwin_bg = _PRIO_DARWIN_BG if role == "background" else 0
     asked = (f"darwin background {'on' if darwin_bg else 'off'}", f"qos {_QOS_NAMES[_QOS[role]]}")
@@ -186,7 +197,8 @@ def _place_darwin(
         set_priority(_PRIO_DARWIN_PROCESS, 0, darwin_bg)
     except OSError as error:
         refused.append(f"{asked[0]}: {error.strerror}")
-    status = set_qos(_QOS[role], 0)
+    _thread_qos = partial(set_qos, _QOS[role], 0)
+    status = _thread_qos()
     if status != 0:  # EPERM: the thread left the QoS world by setting a scheduling policy
         refused.append(f"{asked[1]}: {os.strerror(status)}")
     return Placement(role, (), asked, tuple(refused))

@@ -11,9 +11,10 @@ import ctypes
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
+
+from config.threads import Thread
 
 REPORT_FD = "EINSTEIN_REPORT_FD"  # write end: the bytes below
 LIFE_FD = "EINSTEIN_LIFE_FD"  # read end of a pipe that nobody writes; it ends with the supervisor
@@ -74,7 +75,7 @@ class Supervised:
             if os.getppid() != self.supervisor_pid:  # it died before the call
                 os.kill(os.getpid(), signal.SIGTERM)
         elif self._life_fd >= 0:
-            threading.Thread(target=self._watch, name="supervisor watch", daemon=True).start()
+            Thread(target=self._watch, name="supervisor watch", daemon=True).start()
 
     def _watch(self) -> None:
         while os.read(self._life_fd, 1):

@@ -15,6 +15,7 @@ from typing import Any
 from config import machine, paths
 from config.errors import EinsteinError, StoreError
 from config.settings import Settings
+from config.threads import Thread
 from daemon.engines import Engines
 from daemon.handlers import Dispatcher
 from daemon.scanners import Scanners
@@ -62,7 +63,7 @@ class OpenIndex:
             supervisor_pid=supervisor_pid,
             facts={"model": self._model_report()},
         )
-        self._refresher = threading.Thread(target=self._refresh, name="refresh", daemon=True)
+        self._refresher = Thread(target=self._refresh, name="refresh", daemon=True)
         self._refresher.start()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from config.threads import Thread
 from daemon.connection import Context
 
 
@@ -27,7 +28,7 @@ class Lane:
             if self._n_threads < min(self._n_unfinished, self._threads_max):
                 self._n_threads += 1
                 name = f"{self._name} {self._n_threads}"
-                threading.Thread(target=self._run, name=name, daemon=True).start()
+                Thread(target=self._run, name=name, daemon=True).start()
         self._queue.put(context)
 
     def close(self) -> None:

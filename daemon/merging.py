@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TypeVar
@@ -19,6 +18,7 @@ import msgspec
 
 from config import cores
 from config.errors import EinsteinError
+from config.threads import Thread
 from indexer.store.format import SegmentInfo
 from indexer.store.merge import MergePlan, run_merge
 from indexer.store.writer import Writer
@@ -145,7 +145,7 @@ class _Child:
         )
         self._plan = plan
         self._wake = wake
-        threading.Thread(target=self._wait, name="merge", daemon=True).start()
+        Thread(target=self._wait, name="merge", daemon=True).start()
 
     def kill(self) -> None:
         self._process.kill()

@@ -18,7 +18,7 @@ import os
 import queue
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from config import settings as config_settings
 from config.errors import EinsteinError, NoSuchRoot, PoolFull, StoreFull, UsageError
 from config.machine import detect
 from config.settings import Settings
+from config.threads import executor
 from daemon.merging import Merging
 from daemon.watched import Barrier, WatchedRoot
 from indexer.embed.static import StaticModel
@@ -77,8 +78,8 @@ class Service:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
-        self.commits = ThreadPoolExecutor(1, "commit")
-        self._scans = ThreadPoolExecutor(1, "scan")
+        self.commits = executor("commit")
+        self._scans = executor("scan")
         self._pool = Pool.open(pool_dir, dim=self.model.dim, rows_max=settings.pool.rows, writable=True)
         self.writer = self.commits.submit(
             Writer.open,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import threading
 
 from config import cores, paths
 from config import settings as config_settings
+from config.threads import Thread
 from daemon.child import Supervised
 from daemon.control import Control
 from daemon.listening import listen
@@ -39,7 +39,7 @@ def main() -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
-    serving = threading.Thread(target=server.run, name="control")
+    serving = Thread(target=server.run, name="control")
     serving.start()
     supervised.ready()
     try:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from config.settings import Watch
+from config.threads import Thread
 
 RESCAN_GAP_S = 1.0
 
@@ -209,19 +210,19 @@ class Inbox:
         return min(self._lost_at, self._first_at) if self._paths or self._trees else self._lost_at
 
 
-class Pacer(threading.Thread):
+class Pacer(Thread):
     """Calls `wake` when the inbox has something due, and `tick` at regular times."""
 
     def __init__(self, inbox: Inbox, wake: Callable[[], None], tick: Callable[[], float]) -> None:
         """tick: returns the seconds until it wants to be called again."""
-        super().__init__(name="watch-pacer", daemon=True)
+        super().__init__(target=self._work, name="watch-pacer", daemon=True)
         self._inbox = inbox
         self._wake = wake
         self._tick = tick
         self._stopped = False
         self._tick_at = 0.0
 
-    def run(self) -> None:
+    def _work(self) -> None:
         """Wait, announce, tick, until `stop`."""
         while True:
             with self._inbox.changed:

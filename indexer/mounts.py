@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -60,3 +61,12 @@ def _unescape(field: bytes) -> bytes:
     for code in (b"040", b"011", b"012"):
         field = field.replace(b"\\" + code, bytes([int(code, 8)]))
     return field.replace(b"\\134", b"\\")
+
+
+def directory_id(path: bytes) -> tuple[int, int] | None:
+    """Return device and inode of a directory, None if it is not there."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116  bytes
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino

@@ -29,12 +29,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from config import paths
+from config import cores, paths
 from config.settings import Settings
 from indexer.fsevents import fsevent_means
 from indexer.ignore import IGNORE_NAMES, VERSION_CONTROL, IgnoreRules
 from indexer.inbox import Hints, Inbox, Pacer
-from indexer.mounts import NETWORK_FILE_SYSTEMS, file_system_of
+from indexer.mounts import NETWORK_FILE_SYSTEMS, directory_id, file_system_of
 from indexer.watches import Unwatched, WatchTable
 
 if sys.platform == "linux":
@@ -216,7 +216,7 @@ class Watcher:
             return _Polling()
 
     def _open_source(self) -> None:
-        self._identity = _identity(self.root)
+        self._identity = directory_id(self.root)
         if self._identity is None:
             return
         source = self._make_source()
@@ -224,7 +224,7 @@ class Watcher:
             source.start()
         except OSError as error:
             source.stop()
-            self._identity = _identity(self.root)
+            self._identity = directory_id(self.root)
             if self._identity is None:
                 return
             _log.warning("no file events for %s, scanning every %d s: %s", _show(self.root), POLL_S, error)
@@ -246,7 +246,7 @@ class Watcher:
 
     def _tick(self) -> float:
         """Look after the root and the timer; returns seconds until the next look."""
-        identity = _identity(self.root)
+        identity = directory_id(self.root)
         with self._lock:
             before = self._identity
             if identity is None and before is not None:
@@ -541,6 +541,10 @@ if sys.platform == "darwin":
             self._inbox = inbox
             self._watcher = watcher
 
+        def run(self) -> None:
+            cores.place_thread()
+            super().run()
+
         def events_callback(
             self,
             paths: list[bytes],
@@ -581,17 +585,6 @@ if sys.platform == "darwin":
 
         def health(self) -> dict[str, int]:
             return {"watches": 1}
-
-
-# ---- the root ---------------------------------------------------------------------------------------
-
-
-def _identity(root: bytes) -> tuple[int, int] | None:
-    try:
-        stat = os.stat(root)  # noqa: PTH116  bytes
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino
 
 
 def _show(path: bytes) -> str:

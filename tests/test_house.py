@@ -12,6 +12,7 @@ Imports go down, or sideways without rings. A foreign library enters by one door
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -255,6 +256,15 @@ def test_only_the_standard_way_of_starting_processes(module: Module) -> None:
         and isinstance(node.func.value, ast.Name)
     }
     assert not calls & {"os.fork", "multiprocessing.Process", "multiprocessing.Pool", "os.forkpty"}
+
+
+@EACH
+def test_every_thread_starts_in_one_place(module: Module) -> None:
+    """config.threads places a new thread as its process is placed; commands are not placed."""
+    if module.name in ("config.threads", "daemon.progress"):
+        return
+    text = module.path.read_text("utf-8")
+    assert not re.search(r"\bThreadPoolExecutor\(|\bthreading\.Thread\b|\bstart_new_thread\b", text)
 
 
 @EACH

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from config import cores
 from config.machine import cpu_list, detect
+from config.threads import Thread, executor
 
 SCRIPT = """
 import json, os, sys, threading
@@ -108,3 +111,45 @@ def test_what_macos_refuses_is_listed() -> None:
         "darwin background on: Operation not permitted",
         "qos background: Operation not permitted",
     )
+
+
+def test_every_thread_asks_for_the_qos_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("_thread_qos", None), ("_current", None), ("_refused_threads", [])):
+        monkeypatch.setattr(cores, name, value)
+    asked: list[tuple[str, int]] = []
+
+    def set_qos(qos: int, _relative: int) -> int:
+        name = threading.current_thread().name
+        asked.append((name, qos))
+        return 1 if name == "refused" else 0
+
+    def work() -> None:
+        asked.append(("work of " + threading.current_thread().name, 0))
+
+    cores._current = cores._place_darwin("query", set_qos, lambda *_what: None)
+    for name in ("lane", "refused"):
+        thread = Thread(target=work, name=name)
+        thread.start()
+        thread.join()
+    with executor("commit") as commits:
+        for _ in range(2):
+            commits.submit(work).result()
+    assert asked == [
+        ("MainThread", 0x19),
+        ("lane", 0x19),
+        ("work of lane", 0),
+        ("refused", 0x19),
+        ("work of refused", 0),
+        ("commit_0", 0x19),  # once a thread, not once a task
+        ("work of commit_0", 0),
+        ("work of commit_0", 0),
+    ]
+    assert "qos of thread refused: Operation not permitted" in cores.report()["refused"]
+
+
+def test_threads_are_left_alone_where_they_inherit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "_thread_qos", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(cores, "_place_linux", lambda role, _machine: cores.Placement(role, (), (), ()))
+    monkeypatch.setattr(cores, "_current", None)
+    cores.place("query", replace(detect(), system="linux"))
+    cores.place_thread()
