@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,14 @@ from config.settings import Settings
 from config.threads import Thread
 from daemon.engines import Engines
 from daemon.handlers import Dispatcher
+from daemon.late_kernel import LateKernel
 from daemon.scanners import Scanners
-from indexer.embed.contract import Embedder
-from indexer.embed.static import load_static_model
-from indexer.records import F16
+from indexer.embed.static import SharedModel
 from indexer.store.board import Board
 from indexer.store.format import FORMAT_VERSION
 from indexer.store.pool import Pool
 from indexer.store.snapshot import Reader
 from search.engine import Engine
-from search.kernels.choose import ChosenKernel, choose
 
 REFRESH_S = 1.0  # between looks at the index without queries: keeps the lease, and the next query short
 OPEN_WAIT_S = 30.0  # for the writer to make an index where there is none, or to mend one
@@ -46,9 +43,9 @@ class OpenIndex:
         self.reader, self.pool, self.embedder = _open(settings, store_dir)
         self._catalog_inode = _inode(self._catalog)
         self.board = Board.open(store_dir / "board.bin")
-        self.kernel: ChosenKernel | None = None
+        self.kernel: LateKernel | None = None
         if self.embedder is not None:
-            self.kernel = choose(settings.query.kernel, self.embedder.dim)
+            self.kernel = LateKernel(settings.query.kernel, self.embedder.dim)
         self._settings = settings
         self._stop = threading.Event()
         self.engines = Engines(self._make_engine, settings.query.threads, self._kernel_report)
@@ -86,7 +83,10 @@ class OpenIndex:
         )
 
     def _kernel_report(self) -> dict[str, Any]:
-        return {"name": self.kernel.name, "notes": self.kernel.notes} if self.kernel else {"name": "none"}
+        if self.kernel is None:
+            return {"name": "none"}
+        chosen = self.kernel.chosen()
+        return {"name": chosen.name, "notes": chosen.notes}
 
     def _model_report(self) -> dict[str, Any]:
         if self.embedder is None:
@@ -101,6 +101,9 @@ class OpenIndex:
         """Follow the newest generation, and end this process when the index is replaced by another one."""
         failed = False
         while not self._stop.wait(REFRESH_S):
+            if self.embedder is not None and self.kernel is not None:  # after the first second of answers
+                self.embedder.load()
+                self.kernel.chosen()
             is_other = self.pool is not None and self.pool.found not in (self.pool.identity, "")
             if is_other or _inode(self._catalog) not in (self._catalog_inode, 0):
                 log.warning("the index was replaced; starting again")
@@ -115,37 +118,9 @@ class OpenIndex:
                 failed = True
 
 
-class SharedEmbedder:
-    """A model that several threads use, one at a time: a query takes 0.1 ms."""
-
-    def __init__(self, model: Embedder) -> None:
-        self._model = model
-        self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """See Embedder."""
-        return self._model.name
-
-    @property
-    def fingerprint(self) -> str:
-        """See Embedder."""
-        return self._model.fingerprint
-
-    @property
-    def dim(self) -> int:
-        """See Embedder."""
-        return self._model.dim
-
-    def embed_texts(self, texts: Sequence[str]) -> F16:
-        """See Embedder."""
-        with self._lock:
-            return self._model.embed_texts(texts)
-
-
-def _open(settings: Settings, store_dir: Path) -> tuple[Reader, Pool | None, SharedEmbedder | None]:
+def _open(settings: Settings, store_dir: Path) -> tuple[Reader, Pool | None, SharedModel | None]:
     deadline = time.monotonic() + OPEN_WAIT_S
-    model = SharedEmbedder(load_static_model()) if settings.model.tier0 else None
+    model = SharedModel() if settings.model.tier0 else None
     while True:
         try:
             return *_open_both(settings, store_dir, model), model
@@ -155,9 +130,7 @@ def _open(settings: Settings, store_dir: Path) -> tuple[Reader, Pool | None, Sha
         time.sleep(OPEN_RETRY_S)
 
 
-def _open_both(
-    settings: Settings, store_dir: Path, model: SharedEmbedder | None
-) -> tuple[Reader, Pool | None]:
+def _open_both(settings: Settings, store_dir: Path, model: SharedModel | None) -> tuple[Reader, Pool | None]:
     """Open the index and the pool that it names. Raises StoreError also while the writer mends them."""
     with contextlib.ExitStack() as undo:
         reader = Reader.open(store_dir)

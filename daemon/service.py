@@ -30,7 +30,7 @@ from config.settings import Settings
 from config.threads import executor
 from daemon.merging import Merging
 from daemon.watched import Barrier, WatchedRoot
-from indexer.embed.static import StaticModel
+from indexer.embed.contract import Embedder
 from indexer.pipeline import RETRY_S, Commit, Pipeline
 from indexer.records import Batch, FileChange
 from indexer.source import Limits
@@ -60,7 +60,7 @@ class Service:
         self,
         settings: Settings,
         store_dir: Path,
-        model: StaticModel,
+        model: Embedder,
         pool_dir: Path,
         in_use: Callable[[], None] = lambda: None,
     ) -> None:

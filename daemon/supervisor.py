@@ -122,7 +122,7 @@ class Supervisor:
         os.set_blocking(self._log_read, False)
         self._writer = Child("writer", plan.writer)
         self._queries = [Child(f"query {i}", plan.query) for i in range(1, plan.n_query + 1)]
-        self._children = [self._writer, *self._queries]
+        self._children = [*self._queries, self._writer]  # somebody waits for the first ones
         self._selector = selectors.DefaultSelector()
         self._stop_signals = 0
         self._active_at = time.monotonic()

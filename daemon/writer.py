@@ -17,7 +17,7 @@ from daemon.control import Control
 from daemon.listening import listen
 from daemon.server import Limits, Server
 from daemon.service import Service
-from indexer.embed.static import load_static_model
+from indexer.embed.static import SharedModel
 from indexer.store.format import FORMAT_VERSION
 
 
@@ -30,7 +30,7 @@ def main() -> int:
     # and zlib in the commit thread. All of it yields to queries.
     cores.place("background")
     store_dir = paths.ensure_private_dir(paths.store_dir(FORMAT_VERSION))
-    model = load_static_model()
+    model = SharedModel()
     pool_dir = paths.ensure_private_dir(paths.pool_dir(FORMAT_VERSION, model.fingerprint))
     service = Service(settings, store_dir, model, pool_dir, in_use=supervised.active)
     control = Control(service)

@@ -171,7 +171,7 @@ def test_it_says_ready_serves_and_ends_in_order(start: Callable[..., Daemon], at
     assert daemon.said() == "ready"
     assert daemon.ping() in daemon.pids("query 1") + daemon.pids("query 2")
     assert (at / "daemon.pid").read_text() == f"{daemon.process.pid}\n"
-    children = [f"{daemon.pids(name)[0]} {name}" for name in ("writer", "query 1", "query 2")]
+    children = [f"{daemon.pids(name)[0]} {name}" for name in ("query 1", "query 2", "writer")]
     assert (at / "daemon.children").read_text().splitlines() == children
     assert (at / "run").stat().st_mode & 0o777 == 0o700
     assert daemon.end() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ModelError
+from indexer.embed import static
 from indexer.embed.memory import MemoryModel
-from indexer.embed.static import MODEL_FILE, StaticModel, load_static_model, write_static_model
+from indexer.embed.static import MODEL_FILE, SharedModel, StaticModel, load_static_model, write_static_model
 from indexer.embed.wordpiece import WordPiece
 from indexer.records import F32, ChunkTable, SymbolTable
 from indexer.words import WORD, Vocabulary, bag, parts
@@ -189,3 +191,30 @@ def test_the_memory_model_knows_shared_words() -> None:
     one, two, other = MemoryModel().embed_texts(["open file", "file_open", "circle"]).astype(np.float32)
     assert one @ two > 0.99
     assert abs(one @ other) < 0.5
+
+
+def test_a_shared_model_knows_itself_before_it_is_loaded_and_answers_as_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loads: list[Path] = []
+
+    def load(path: Path) -> StaticModel:
+        loads.append(path)
+        return load_static_model(path)
+
+    monkeypatch.setattr(static, "load_static_model", load)
+    shared, model = SharedModel(), load_static_model()
+    assert (shared.name, shared.fingerprint, shared.dim) == (model.name, model.fingerprint, model.dim)
+    assert not loads
+    texts = [f"retry request {i}" for i in range(64)]
+    with ThreadPoolExecutor(8) as threads:  # loaded once, and one text at a time
+        found = list(threads.map(lambda text: shared.embed_texts([text])[0], texts))
+    assert np.array_equal(np.array(found), np.array([model.embed_texts([text])[0] for text in texts]))
+    assert loads == [MODEL_FILE]
+
+
+def test_a_shared_model_that_is_none_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"{}\n")
+    for name in ("bad", "none"):
+        with pytest.raises(ModelError, match="install the package again"):
+            SharedModel(tmp_path / name)
