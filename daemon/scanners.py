@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from config.errors import DaemonUnavailable, StoreError
+from config.threads import Thread
 from daemon.scan import Failed, Scanned, Task, scan
 from indexer.workers import pipe
 from search.grep import PatternSpec, Sweep
@@ -134,7 +135,7 @@ class _Hand:
         self._jobs = jobs
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        threading.Thread(target=self._run, name="scan", daemon=True).start()
+        Thread(target=self._run, name="scan", daemon=True).start()
 
     @property
     def pid(self) -> int:

@@ -53,6 +53,5 @@ class LostVectors:
 
 def _text(segment: Segment, chunk: int) -> str:
     doc = int(segment.doc_of_chunk(np.array([chunk]))[0])
-    start = int(segment.doc_start[doc])
-    text = segment.content[start + int(segment.chunk_start[chunk]) : start + int(segment.chunk_end[chunk])]
-    return text.tobytes().decode("utf-8", "replace")
+    text = segment.doc_bytes(doc)[int(segment.chunk_start[chunk]) : int(segment.chunk_end[chunk])]
+    return text.decode("utf-8", "replace")
