@@ -11,7 +11,7 @@ scores the shorter path comes first, then the order of paths.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from search.fuzzy import (
     best_runs,
     coded,
     fuzzy_rows,
+    most,
     run_places,
     run_scores,
     top_rows,
@@ -37,7 +38,7 @@ Kind = Literal["fuzzy", "exact", "prefix", "suffix", "equal"]
 MODES = ("fuzzy", "substring", "regex")
 QUERY_CHARS_MAX = 1_000  # as fzf: a longer one is no file name
 _FEW = 1_000  # rows whose scores cost less than to find out which can be left out
-_BATCH = 256
+_BATCH, _BATCH_MAX = 256, 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +135,20 @@ def _by_terms(terms: list[Term], table: NameTable, mask: Bool | None, limit: int
         code = coded(term.text, term.cased, table) if term.negated else None
         if code is not None:
             rows = np.setdiff1d(rows, _matching(term, code, table, rows), assume_unique=True)
-    best, scores = _best(ready, table, rows, limit)
-    marks = _marks(ready, table, best)
+    found, best = _best(ready, table, rows, limit)
+    chosen, scores = found.rows[best].tolist(), found.scores[best].tolist()
     files = [
         FoundName(int(table.slots[row]), table.path(row), score, _ranges(columns))
-        for row, score, columns in zip(best.tolist(), scores.tolist(), marks, strict=True)
+        for row, score, columns in zip(chosen, scores, _marks(found, best), strict=True)
     ]
     return FoundNames(tuple(files), len(rows))
 
 
 def _matching(term: Term, code: Coded, table: NameTable, rows: I64) -> I64:
     """Return those of the rows that a term (its negation aside) admits."""
-    if term.kind == "fuzzy" and len(code.folded) > 1:
+    if term.kind == "fuzzy" or (term.kind == "exact" and len(code.folded) == 1):
         return fuzzy_rows(code, table, rows)
-    if term.kind in ("fuzzy", "exact"):
+    if term.kind == "exact":
         rows = rows[table.with_all(code.folded)[rows]]
         found = np.zeros(len(rows), np.bool_)
         found[run_places(code, table, rows)[0]] = True
@@ -168,96 +169,115 @@ def _at_an_end(term: Term, code: Coded, table: NameTable, rows: I64) -> tuple[I6
     return rows, column
 
 
-def _scores(ready: list[tuple[Term, Coded]], table: NameTable, rows: I64) -> I32:
-    """Return what each row earns; all terms match in all rows."""
-    total = np.zeros(len(rows), np.int32)
-    for term, code in ready:
-        if term.kind == "fuzzy":
-            total += Alignments(code, table, rows).scores
-        elif term.kind == "exact":
-            total += best_runs(code, table, rows)[1]
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Rows, ascending, and what they earn; `terms` has for each term what finds its columns."""
+
+    rows: I64
+    scores: I32
+    terms: list[Alignments | _Runs]
+
+
+class _Runs:
+    """The best places of characters that stand side by side; each row has one."""
+
+    def __init__(self, term: Term, code: Coded, table: NameTable, rows: I64) -> None:
+        self._length = len(code.folded)
+        if term.kind == "exact":
+            index, column = run_places(code, table, rows)
+            scores = run_scores(code, table, rows[index], column)
+            # Keys sort by row, then the highest score, then the first column.
+            key = np.sort((index << 40) | ((_SCORE_MAX - scores.astype(np.int64)) << 20) | column)
+            key = key[np.flatnonzero(np.diff(key >> 40, prepend=-1))]
+            self.scores: I32 = (_SCORE_MAX - ((key >> 20) & _SCORE_MAX)).astype(np.int32)
+            self._start = key & _SCORE_MAX
         else:
-            total += run_scores(code, table, rows, _at_an_end(term, code, table, rows)[1])
-    return total
+            self._start = _at_an_end(term, code, table, rows)[1]
+            self.scores = run_scores(code, table, rows, self._start)
+
+    def columns(self, index: I64) -> I64:
+        """Return the matched columns of some rows."""
+        return self._start[index][:, None] + np.arange(self._length)
 
 
-def _best(ready: list[tuple[Term, Coded]], table: NameTable, rows: I64, limit: int) -> tuple[I64, I32]:
-    """Return (rows, scores) of the best `limit` rows, best first."""
+_SCORE_MAX = (1 << 20) - 1  # more than any score, and than any column
+
+
+def _scored(ready: list[tuple[Term, Coded]], table: NameTable, rows: I64) -> _Scored:
+    """Return what each row earns; all terms match in all rows."""
+    parts: list[Alignments | _Runs] = [
+        Alignments(code, table, rows) if term.kind == "fuzzy" else _Runs(term, code, table, rows)
+        for term, code in ready
+    ]
+    total = np.zeros(len(rows), np.int32)
+    for part in parts:
+        total += part.scores
+    return _Scored(rows, total, parts)
+
+
+def _best(ready: list[tuple[Term, Coded]], table: NameTable, rows: I64, limit: int) -> tuple[_Scored, I64]:
+    """Return rows, and which of them (index) are the best `limit`, best first."""
     if not ready:
-        return rows[:limit], np.zeros(min(limit, len(rows)), np.int32)
-    if len(rows) <= max(_FEW, 2 * limit) or not any(term.kind == "fuzzy" for term, _ in ready):
-        return _top(rows, _scores(ready, table, rows), limit)
-    if all(term.kind in ("fuzzy", "exact") for term, _ in ready):
+        rows = rows[:limit]
+        return _Scored(rows, np.zeros(len(rows), np.int32), []), np.arange(len(rows))
+    if len(rows) > max(_FEW, 2 * limit) and all(term.kind in ("fuzzy", "exact") for term, _ in ready):
         top = top_rows([code for _, code in ready], table, rows, limit)
         if top is not None:
-            return top, _scores(ready, table, top)
-    bound = np.zeros(len(rows), np.int32)
-    for term, code in ready:
-        bound += at_most(code, table, rows) if term.kind == "fuzzy" else _scores([(term, code)], table, rows)
-    return _best_by_bound(ready, table, rows, bound, limit)
+            runs = [(replace(term, kind="exact"), code) for term, code in ready]
+            return _scored(runs, table, top), np.arange(len(top))
+    if len(rows) > max(_FEW, 2 * limit):
+        bound = np.zeros(len(rows), np.int32)
+        for term, code in ready:
+            if term.kind == "fuzzy":
+                bound += at_most(code, table, rows)
+            else:
+                bound += best_runs(code, table, rows)[1] if term.kind == "exact" else most(code)
+        rows = _best_by_bound(ready, table, rows, bound, limit)
+    found = _scored(ready, table, rows)
+    return found, _top(found.scores, limit)
 
 
 def _best_by_bound(
     ready: list[tuple[Term, Coded]], table: NameTable, rows: I64, bound: I32, limit: int
-) -> tuple[I64, I32]:
-    """Score the most promising rows until no other can be among the best."""
+) -> I64:
+    """Return the best rows, ascending: score the most promising until no other can be among the best."""
     order = np.argsort(-bound.astype(np.int16), kind="stable")
     best, scores = np.empty(0, np.int64), np.empty(0, np.int32)
     at, size = 0, max(_BATCH, 2 * limit)
     while at < len(order):
-        batch = np.sort(order[at : at + size])
-        at, size = at + size, 4 * size
-        new = rows[batch]
+        new = rows[np.sort(order[at : at + size])]
+        at, size = at + size, min(4 * size, _BATCH_MAX)
         candidates = np.concatenate([best, new])
-        every = np.concatenate([scores, _scores(ready, table, new)])
+        every = np.concatenate([scores, _scored(ready, table, new).scores])
         chosen = np.lexsort((candidates, -every))[:limit]
         best, scores = candidates[chosen], every[chosen]
         if at < len(order) and len(best) == limit:
             next_bound, next_row = int(bound[order[at]]), int(rows[order[at]])
             if (next_bound, -next_row) < (int(scores[-1]), -int(best[-1])):
                 break
-    return best, scores
+    return np.sort(best)
 
 
-def _top(rows: I64, scores: I32, limit: int) -> tuple[I64, I32]:
-    """Return the best, best first; of equal ones the first."""
-    if len(rows) > 4 * limit:
-        least = np.partition(scores, len(scores) - limit)[len(scores) - limit]
-        kept = np.flatnonzero(scores >= least)
-        rows, scores = rows[kept], scores[kept]
-    order = np.argsort(-scores, kind="stable")[:limit]
-    return rows[order], scores[order]
+def _top(scores: I32, limit: int) -> I64:
+    """Return the indexes of the best, best first; of equal ones the first."""
+    if len(scores) <= 4 * limit:
+        return np.argsort(-scores, kind="stable")[:limit]
+    least = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+    kept = np.flatnonzero(scores >= least)
+    return kept[np.argsort(-scores[kept], kind="stable")[:limit]]
 
 
-def _marks(ready: list[tuple[Term, Coded]], table: NameTable, best: I64) -> list[set[int]]:
-    """Return the matched columns of the best rows."""
-    marks: list[set[int]] = [set() for _ in best]
-    place = np.argsort(best)
-    rows = best[place]
-    for term, code in ready:
-        m = len(code.folded)
-        if term.kind == "fuzzy":
-            aligned = Alignments(code, table, rows)
-            for i, at in enumerate(place.tolist()):
-                marks[at].update(aligned.columns(i))
-            continue
-        if term.kind == "exact":
-            index, column = run_places(code, table, rows)
-            scores = run_scores(code, table, rows[index], column)
-            order = np.lexsort((column, -scores, index))
-            first = order[np.flatnonzero(np.diff(index[order], prepend=-1))]
-            column = column[first]
-        else:
-            column = _at_an_end(term, code, table, rows)[1]
-        for at, start in zip(place.tolist(), column.tolist(), strict=True):
-            marks[at].update(range(start, start + m))
-    return marks
+def _marks(found: _Scored, best: I64) -> list[list[int]]:
+    """Return the matched columns of some of the rows."""
+    if not found.terms:
+        return [[] for _ in best]
+    return np.concatenate([part.columns(best) for part in found.terms], axis=1).tolist()
 
 
-def _ranges(columns: set[int]) -> tuple[tuple[int, int], ...]:
+def _ranges(columns: list[int]) -> tuple[tuple[int, int], ...]:
     """Return the runs of columns as [start, end)."""
     ranges: list[tuple[int, int]] = []
-    for column in sorted(columns):
+    for column in sorted(set(columns)):
         if ranges and ranges[-1][1] == column:
             ranges[-1] = (ranges[-1][0], column + 1)
         else:

@@ -34,6 +34,7 @@ from search.alignment import (
 from search.nametable import Columns, NameTable
 
 I32 = npt.NDArray[np.int32]
+WHOLE = 10  # times the rows that are left: to look at all paths costs no more than to gather from these
 _BLOCKS = (2_048, 8_192)  # rows looked at first for the best there can be; then all
 
 
@@ -66,7 +67,7 @@ def coded(text: str, cased: bool, table: NameTable) -> Coded | None:
 def fuzzy_rows(term: Coded, table: NameTable, rows: I64) -> I64:
     """Return those of the rows that have all characters of the term in this order."""
     rows = rows[table.with_all(term.folded)[rows]]
-    chosen = None if 3 * len(rows) > table.n else rows  # to gather costs more than to look at all
+    chosen = None if WHOLE * len(rows) > table.n else rows
     least = np.zeros(table.n if chosen is None else len(rows), table.column_type)
     lost = np.zeros(len(least), np.bool_)
     for i, character in enumerate(term.folded):
@@ -74,7 +75,7 @@ def fuzzy_rows(term: Coded, table: NameTable, rows: I64) -> I64:
         lost |= found == table.none
         least = found + 1
         n_left = len(least) - int(np.count_nonzero(lost))
-        if n_left * (3 if chosen is None else 1.5) < len(least):
+        if n_left * (WHOLE if chosen is None else 1.5) < len(least):
             kept = rows if chosen is None else np.arange(len(rows))
             kept = kept[~lost[kept]]
             chosen = rows = kept if chosen is None else rows[kept]
@@ -167,47 +168,37 @@ class Alignments:
     """The best alignments of one fuzzy term with some rows, all of which must match."""
 
     def __init__(self, term: Coded, table: NameTable, rows: I64) -> None:
-        self._term = term
-        self._table = table
-        self._shift = 8 if table.width == 256 else 16
+        width = int(table.lengths[rows].max(initial=0))
+        self._shift = width.bit_length()
         self._cells: list[_Cells] = []
-        n = len(rows)
-        places = [
-            table.places(character, rows, term.case(i)) for i, character in enumerate(term.folded)
-        ]
-        low, least = [], np.zeros(n, table.column_type)
-        for one in places:
-            low.append(one.first(least))
-            least = low[-1] + 1
-        high, end = low.copy(), np.full(n, table.none, table.column_type)
-        for i in range(len(places) - 1, -1, -1):
-            high[i] = end = places[i].last(end)
-        starts = table.starts[rows]
-        for i, one in enumerate(places):
-            path, column = one.within(low[i], high[i])
-            key = np.sort((path << self._shift) | column)
-            path = key >> self._shift
-            bonus = table.bonus[starts[path] + (key & (table.width - 1))].astype(np.int32)
+        places = table.starts[rows][:, None] + np.arange(width)
+        # Past the end of a short path stand those of the next ones.
+        inside = np.arange(width) < table.lengths[rows][:, None]
+        raw = np.take(table.raw, places, mode="clip")
+        letters = np.take(table.fold, raw) if term.exactly is None else raw
+        for i, character in enumerate(term.folded if term.exactly is None else term.exactly):
+            path, column = np.nonzero((letters == character) & inside)
+            key = (path << self._shift) | column
+            bonus = table.bonus[places[path, column]].astype(np.int32)
             self._cells.append(self._first(key, bonus) if i == 0 else self._next(self._cells[-1], key, bonus))
         last = self._cells[-1]
         self._begin = np.flatnonzero(np.diff(last.key >> self._shift, prepend=-1))
-        matched = last.taken == np.arange(len(last.key))
-        self.scores: I32 = (
-            np.maximum.reduceat(np.where(matched, last.score, 0), self._begin) if n else np.zeros(0, np.int32)
-        )
+        self._matched = last.taken == np.arange(len(last.key))
+        self.scores: I32 = np.zeros(0, np.int32)
+        if len(rows):
+            self.scores = np.maximum.reduceat(np.where(self._matched, last.score, 0), self._begin)
 
-    def columns(self, index: int) -> list[int]:
-        """Return the matched columns of the rows[index], ascending: the first of the best alignments."""
+    def columns(self, index: I64) -> I64:
+        """Return the matched columns of some rows [len(index), characters]: the first of the best alignments."""
         last = self._cells[-1]
-        cell = int(self._begin[index])
-        best = int(self.scores[index])
-        while int(last.score[cell]) != best or int(last.taken[cell]) != cell:
-            cell += 1
+        best = np.repeat(self.scores, np.diff(self._begin, append=len(last.key)))
+        cell = np.flatnonzero((last.score == best) & self._matched)
+        cell = cell[np.searchsorted(cell, self._begin[index])]
         found = []
         for cells in reversed(self._cells):
-            found.append(int(cells.key[cell]) & (self._table.width - 1))
-            cell = int(cells.before[cell])
-        return found[::-1]
+            found.append(cells.key[cell] & ((1 << self._shift) - 1))
+            cell = cells.before[cell]
+        return np.stack(found[::-1], axis=1)
 
     @staticmethod
     def _first(key: I64, bonus: I32) -> _Cells:
@@ -215,7 +206,10 @@ class Alignments:
         return _Cells(key, MATCH + FIRST_COUNTS * bonus, bonus, every, every)
 
     def _next(self, above: _Cells, key: I64, bonus: I32) -> _Cells:
-        before = above.taken[np.searchsorted(above.key, key) - 1]
+        # A cell without any before it in the row above, in its own path, is none.
+        before = np.searchsorted(above.key, key) - 1
+        kept = np.flatnonzero((before >= 0) & (above.key[before] >> self._shift == key >> self._shift))
+        key, bonus, before = key[kept], bonus[kept], above.taken[before[kept]]
         distance = (key - above.key[before]).astype(np.int32)
         beside = distance == 1
         # The gap between neighbours is none; a distance of 2 is a gap of one character.

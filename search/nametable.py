@@ -27,7 +27,7 @@ from search.alignment import BONUS, DELIMITER, char_class
 
 Columns = npt.NDArray[Any]  # uint8, or uint16 where a path is longer than 254 characters
 U64 = npt.NDArray[np.uint64]
-_SPARSE_BYTES = 5  # of a list's entry; a level of one byte per row takes less if more rows reach it
+_DENSE_SHARE = 16  # a level that one row in so many reaches is kept for all rows: larger than a list, but faster
 _MASK_BITS = 64
 PAIRS_MAX = 128  # of which is kept what is known: a byte for each path
 
@@ -54,18 +54,6 @@ class Places:
         if len(self.row):
             late = np.flatnonzero((found[self.row] == self.none) & (self.column >= least[self.row]))[::-1]
             found[self.row[late]] = self.column[late]  # of several for one row the last counts: the first place
-        return found
-
-    def last(self, end: Columns) -> Columns:
-        """Return of each row the last place before column `end`; there must be one."""
-        before = end - 1
-        distance = np.full_like(before, self.none)
-        for level in self.dense:
-            np.minimum(distance, before - level, out=distance)
-        found = before - distance
-        if len(self.row):
-            early = np.flatnonzero(self.column < end[self.row])
-            found[self.row[early]] = self.column[early]
         return found
 
     def within(self, low: Columns, high: Columns) -> tuple[I64, Columns]:
@@ -126,7 +114,6 @@ class NameTable:
         before = np.concatenate(([DELIMITER], classes[:-1])).astype(np.uint8)
         self.bonus: U8 = np.array(BONUS, np.uint8)[before, classes]
         self.none = 255 if self.n == 0 or int(self.lengths[-1]) < 255 else 65535
-        self.width = 256 if self.none == 255 else 65536
         self.column_type = np.uint8 if self.none == 255 else np.uint16
         self.counts = np.bincount(self.fold[raw], minlength=len(numbers))
         self._levels, self._masks = self._make_levels()
@@ -250,7 +237,7 @@ def _levels_of(row: npt.NDArray[np.int32], column: Columns, n: int, none: int) -
     index = np.arange(len(row))
     new = np.concatenate(([True], row[1:] != row[:-1])) if len(row) else np.zeros(0, np.bool_)
     level = index - np.maximum.accumulate(np.where(new, index, 0))
-    n_dense = int(np.count_nonzero(np.bincount(level, minlength=1) * _SPARSE_BYTES >= n)) if len(row) else 0
+    n_dense = int(np.count_nonzero(np.bincount(level, minlength=1) * _DENSE_SHARE >= n)) if len(row) else 0
     dense = np.full((n_dense, n), none, column.dtype)
     low = level < n_dense
     dense[level[low], row[low]] = column[low]
