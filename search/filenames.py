@@ -1,7 +1,7 @@
 """File-name search: what was typed against all paths of a root, the best first. Pure.
 
-    substring   parts apart by spaces, all of which must be in the path
-    fuzzy       fzf's terms: abc a subsequence, 'abc side by side, ^abc at the start, abc$ at the end, !abc not there
+    substring   parts apart by spaces, all of which are in the path
+    fuzzy       fzf's terms: abc in this order, 'abc side by side, ^abc first, abc$ last, !abc nowhere
     regex       an RE2 pattern; files in order of length, then path
 
 A part or term with an upper-case letter minds the case. "\\ " is a space that does not separate. Among equal
@@ -18,21 +18,23 @@ import numpy as np
 
 from config.errors import UsageError
 from indexer.records import I64, Bool
+from search.bound import at_most
 from search.fuzzy import (
     I32,
     Alignments,
     Coded,
-    at_most,
     best_runs,
     coded,
+    end_places,
     fuzzy_rows,
     most,
     run_places,
     run_scores,
     top_rows,
 )
+from search.name_regex import regex_rows
 from search.nametable import NameTable
-from search.text import BadPattern, Matcher, matching_lines
+from search.text import BadPattern, Matcher
 
 Kind = Literal["fuzzy", "exact", "prefix", "suffix", "equal"]
 MODES = ("fuzzy", "substring", "regex")
@@ -106,6 +108,17 @@ def find_names(
     return FoundNames(tuple(found[:limit]), total)
 
 
+def below(directory: str, table: NameTable) -> Bool:
+    """Return the rows of the files below a directory, or of the file with this very path."""
+    mask = np.zeros(table.n, np.bool_)
+    rows = np.arange(table.n)
+    for term in (Term(directory + "/", "prefix"), Term(directory, "equal")):
+        code = coded(term.text, True, table)
+        if code is not None:
+            mask[end_places(code, term.kind, table, rows)[0]] = True
+    return mask
+
+
 def _term(part: str) -> Term:
     """fzf's notation, as parseTerms of src/pattern.go reads it; without OR."""
     kind: Kind = "fuzzy"
@@ -153,20 +166,7 @@ def _matching(term: Term, code: Coded, table: NameTable, rows: I64) -> I64:
         found = np.zeros(len(rows), np.bool_)
         found[run_places(code, table, rows)[0]] = True
         return rows[found]
-    return _at_an_end(term, code, table, rows)[0]
-
-
-def _at_an_end(term: Term, code: Coded, table: NameTable, rows: I64) -> tuple[I64, I64]:
-    """Return (rows, column) of the rows that begin or end with the characters."""
-    m = len(code.folded)
-    lengths = table.lengths[rows]
-    rows = rows[lengths == m if term.kind == "equal" else lengths >= m]
-    column = np.zeros(len(rows), np.int64) if term.kind != "suffix" else table.lengths[rows] - m
-    for i in range(m):
-        raw = table.raw[table.starts[rows] + column + i]
-        fits = raw == code.exactly[i] if code.exactly is not None else table.fold[raw] == code.folded[i]
-        rows, column = rows[fits], column[fits]
-    return rows, column
+    return end_places(code, term.kind, table, rows)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class _Runs:
             self.scores: I32 = (_SCORE_MAX - ((key >> 20) & _SCORE_MAX)).astype(np.int32)
             self._start = key & _SCORE_MAX
         else:
-            self._start = _at_an_end(term, code, table, rows)[1]
+            self._start = end_places(code, term.kind, table, rows)[1]
             self.scores = run_scores(code, table, rows, self._start)
 
     def columns(self, index: I64) -> I64:
@@ -271,7 +271,8 @@ def _marks(found: _Scored, best: I64) -> list[list[int]]:
     """Return the matched columns of some of the rows."""
     if not found.terms:
         return [[] for _ in best]
-    return np.concatenate([part.columns(best) for part in found.terms], axis=1).tolist()
+    marks: list[list[int]] = np.concatenate([part.columns(best) for part in found.terms], axis=1).tolist()
+    return marks
 
 
 def _ranges(columns: list[int]) -> tuple[tuple[int, int], ...]:
@@ -295,9 +296,8 @@ def _matcher(query: str) -> Matcher:
 
 
 def _by_regex(matcher: Matcher, table: NameTable, mask: Bool | None, limit: int) -> FoundNames:
-    data, offsets = table.lines
-    hit = matching_lines(matcher, data, offsets)
-    rows = np.flatnonzero(hit if mask is None else hit & mask)
+    rows = np.arange(table.n) if mask is None else np.flatnonzero(mask)
+    rows = regex_rows(matcher, table, rows)
     files = []
     for row in rows[:limit].tolist():
         path = table.path(row)

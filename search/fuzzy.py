@@ -29,9 +29,8 @@ from search.alignment import (
     GAP_START,
     MATCH,
     best_score,
-    run_score,
 )
-from search.nametable import Columns, NameTable
+from search.nametable import NameTable
 
 I32 = npt.NDArray[np.int32]
 WHOLE = 10  # times the rows that are left: to look at all paths costs no more than to gather from these
@@ -84,7 +83,7 @@ def fuzzy_rows(term: Coded, table: NameTable, rows: I64) -> I64:
 
 
 def run_places(term: Coded, table: NameTable, rows: I64) -> tuple[I64, I64]:
-    """Return (index into rows, column) of every place where the characters stand side by side, in no order."""
+    """Return (index into rows, column) of the places where the characters stand side by side, in no order."""
     m = len(term.folded)
     by_count = sorted(range(m), key=lambda i: int(table.counts[term.folded[i]]))
     rarest = by_count[0]
@@ -106,12 +105,25 @@ def run_places(term: Coded, table: NameTable, rows: I64) -> tuple[I64, I64]:
     return at[index], column
 
 
+def end_places(term: Coded, kind: str, table: NameTable, rows: I64) -> tuple[I64, I64]:
+    """Return (rows, column) of those that begin (prefix), end (suffix) or do both (equal) with a term."""
+    m = len(term.folded)
+    lengths = table.lengths[rows]
+    rows = rows[lengths == m if kind == "equal" else lengths >= m]
+    column = np.zeros(len(rows), np.int64) if kind != "suffix" else table.lengths[rows] - m
+    for i in range(m):
+        raw = table.raw[table.starts[rows] + column + i]
+        fits = raw == term.exactly[i] if term.exactly is not None else table.fold[raw] == term.folded[i]
+        rows, column = rows[fits], column[fits]
+    return rows, column
+
+
 def run_scores(term: Coded, table: NameTable, rows: I64, column: I64) -> I32:
     """Return the score of characters that stand side by side in each row from a column on."""
     m = len(term.folded)
     position = table.starts[rows] + column
     first = table.bonus[position].astype(np.int32)
-    score = MATCH + FIRST_COUNTS * first
+    score: I32 = MATCH + FIRST_COUNTS * first
     for i in range(1, m):
         here = table.bonus[position + i].astype(np.int32)
         first = np.where((here >= BOUNDARY) & (here > first), here, first)
@@ -120,7 +132,7 @@ def run_scores(term: Coded, table: NameTable, rows: I64, column: I64) -> I32:
 
 
 def best_runs(term: Coded, table: NameTable, rows: I64) -> tuple[I64, I32]:
-    """Return (index into rows, score) of the rows that hold the characters side by side; the best place counts."""
+    """Return (index into rows, score) of the rows that hold the characters side by side, at their best."""
     index, column = run_places(term, table, rows)
     score = run_scores(term, table, rows[index], column)
     best = np.zeros(len(rows), np.int32)
@@ -189,7 +201,7 @@ class Alignments:
             self.scores = np.maximum.reduceat(np.where(self._matched, last.score, 0), self._begin)
 
     def columns(self, index: I64) -> I64:
-        """Return the matched columns of some rows [len(index), characters]: the first of the best alignments."""
+        """Return the matched columns of some rows [n, characters]: of the first of the best alignments."""
         last = self._cells[-1]
         best = np.repeat(self.scores, np.diff(self._begin, append=len(last.key)))
         cell = np.flatnonzero((last.score == best) & self._matched)
@@ -238,40 +250,6 @@ class Alignments:
             if np.array_equal(again, matched):
                 return taken
             matched = again
-
-
-def at_most(term: Coded, table: NameTable, rows: I64) -> I32:
-    """Return for each row a score that the term cannot exceed there; the row must match.
-
-    The characters are taken one by one, each at the best place it has for itself: in a run if it stands beside
-    the one before anywhere in the path, else behind a gap of one. `ends` is the most that is earned if the run
-    ends here, `goes_on` if the next character stands beside this one.
-    """
-    m = len(term.folded)
-    lowest = np.int32(-10_000)
-    own = [table.best_bonus(character)[rows].astype(np.int32) for character in term.folded]
-    beside = [table.pair(a, b) for a, b in zip(term.folded, term.folded[1:], strict=False)]
-    begins = [pair.bonus[rows].astype(np.int32) for pair in beside]  # -1: not side by side in this path
-
-    def leaving(value: I32, i: int) -> tuple[I32, I32]:
-        """A run that begins with character i, given what was earned before; and the bonus it carries on."""
-        times = FIRST_COUNTS if i == 0 else 1
-        return np.where(begins[i] >= 0, value + MATCH + times * begins[i], lowest), begins[i]
-
-    ends = MATCH + FIRST_COUNTS * own[0]
-    if m == 1:
-        return ends
-    goes_on, carried = leaving(np.zeros(len(rows), np.int32), 0)
-    for i in range(1, m):
-        behind_gap = np.maximum(ends - GAP_START, 0)
-        in_run = goes_on + MATCH + np.maximum(carried, max(CONSECUTIVE, beside[i - 1].second))
-        ends = np.maximum(in_run, behind_gap + MATCH + own[i])
-        if i < m - 1:
-            begun, bonus = leaving(behind_gap, i)
-            in_run[begins[i] < 0] = lowest
-            goes_on = np.maximum(in_run, begun)
-            carried = np.maximum(np.where(in_run > 0, np.maximum(carried, beside[i - 1].second), 0), bonus)
-    return ends
 
 
 def most(term: Coded) -> int:

@@ -1,7 +1,7 @@
 """The paths of a root as arrays that file-name search reads: made once, whole, and never changed.
 
-Rows are the paths ordered by length, then by path: among equal scores the lowest row is the best, so ties need
-no sorting. The text of all rows lies in one array, one "/" in front of each, a character an element:
+Rows are the paths ordered by length, then by path: among equal scores the lowest row is the best, so ties
+need no sorting. The text of all rows lies in one array, a "/" in front of each, a character an element:
 
     raw     / M a k e f i l e / m m / s l a b . c        number of the character in `alphabet`
     bonus   8 9 0 0 0 0 0 0 0 8 9 0 8 9 0 0 0 8 8        what a match earns there by what stands before it
@@ -26,10 +26,12 @@ from indexer.records import I64, U8, Bool
 from search.alignment import BONUS, DELIMITER, char_class
 
 Columns = npt.NDArray[Any]  # uint8, or uint16 where a path is longer than 254 characters
+Rows = npt.NDArray[Any]  # int32 or int64
 U64 = npt.NDArray[np.uint64]
-_DENSE_SHARE = 16  # a level that one row in so many reaches is kept for all rows: larger than a list, but faster
+_DENSE_SHARE = (
+    16  # a level that one row in so many reaches is kept for all rows: larger than a list, but faster
+)
 _MASK_BITS = 64
-PAIRS_MAX = 128  # of which is kept what is known: a byte for each path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Places:
     """
 
     dense: Columns
-    row: npt.NDArray[np.int32]
+    row: Rows
     column: Columns
     none: int
 
@@ -53,7 +55,9 @@ class Places:
         found = distance + least
         if len(self.row):
             late = np.flatnonzero((found[self.row] == self.none) & (self.column >= least[self.row]))[::-1]
-            found[self.row[late]] = self.column[late]  # of several for one row the last counts: the first place
+            found[self.row[late]] = self.column[
+                late
+            ]  # of several for one row the last counts: the first place
         return found
 
     def within(self, low: Columns, high: Columns) -> tuple[I64, Columns]:
@@ -62,23 +66,6 @@ class Places:
         inside = np.flatnonzero((self.column >= low[self.row]) & (self.column <= high[self.row]))
         rows = np.concatenate([row, self.row[inside]])
         return rows, np.concatenate([self.dense[level, row], self.column[inside]])
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two folded characters side by side: the best bonus of the first in each row, and of the second at all."""
-
-    bonus: npt.NDArray[np.int8]  # [rows]; -1 where they are nowhere side by side
-    second: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Levels:
-    """Columns of one character: of every row the first few, the rest as a list in order of row and column."""
-
-    dense: Columns  # [levels, rows]
-    row: npt.NDArray[np.int32]
-    column: Columns
 
 
 class NameTable:
@@ -117,8 +104,7 @@ class NameTable:
         self.column_type = np.uint8 if self.none == 255 else np.uint16
         self.counts = np.bincount(self.fold[raw], minlength=len(numbers))
         self._levels, self._masks = self._make_levels()
-        self._best: dict[int, npt.NDArray[np.int8]] = {}
-        self._pairs: dict[tuple[int, int], Pair] = {}
+        self.kept: dict[Any, Any] = {}  # what search.bound found out
 
     @staticmethod
     def lower(char: str) -> str:
@@ -143,45 +129,6 @@ class NameTable:
             wanted |= np.uint64(1) << np.uint64(number % _MASK_BITS)
         return np.asarray((self._masks & wanted) == wanted)
 
-    def best_bonus(self, character: int) -> npt.NDArray[np.int8]:
-        """Return the best bonus of a folded character in each row; of a row without it, -1."""
-        known = self._best.get(character)
-        if known is None:
-            known = self._best[character] = self._best_of(*self._all(character))
-        return known
-
-    def pair(self, one: int, other: int) -> Pair:
-        """Return what is known of two folded characters side by side; kept for the next query."""
-        known = self._pairs.get((one, other))
-        if known is None:
-            if len(self._pairs) >= PAIRS_MAX:
-                self._pairs.clear()
-            rows, position = self._all(one) if self.counts[one] <= self.counts[other] else self._all(other)
-            shift = 0 if self.counts[one] <= self.counts[other] else 1
-            position = position - shift
-            wanted = other if shift == 0 else one
-            # The last character of the last row has nothing behind it.
-            at = np.minimum(position + 1 - shift, len(self.raw) - 1)
-            inside = position + 1 < self.starts[rows] + self.lengths[rows]
-            keep = (self.fold[self.raw[at]] == wanted) & inside & (position >= self.starts[rows])
-            rows, position = rows[keep], position[keep]
-            second = int(self.bonus[position + 1].max(initial=0))
-            known = self._pairs[one, other] = Pair(self._best_of(rows, position), second)
-        return known
-
-    def _all(self, character: int) -> tuple[I64, I64]:
-        """Return (rows, positions in the text) of every place of a folded character."""
-        zero = np.zeros(self.n, self.column_type)
-        rows, column = self.places(character, None).within(zero, zero + np.array(self.none - 1, self.column_type))
-        return rows, self.starts[rows] + column
-
-    def _best_of(self, rows: I64, position: I64) -> npt.NDArray[np.int8]:
-        best = np.full(self.n, -1, np.int8)
-        bonus = self.bonus[position]
-        for value in sorted({one for line in BONUS for one in line}):
-            best[rows[bonus == value]] = value
-        return best
-
     def places(self, character: int, rows: I64 | None, exactly: int | None = None) -> Places:
         """Return where a folded character stands in some rows.
 
@@ -191,7 +138,7 @@ class NameTable:
         levels = self._levels[character]
         at, column = levels.row, levels.column
         if rows is None:
-            places = Places(levels.dense, at, column, self.none)
+            places = levels
         else:
             if len(at):
                 inverse = np.full(self.n, -1, np.int32)
@@ -211,7 +158,7 @@ class NameTable:
         same = self.raw[starts[places.row] + places.column] == character
         return Places(dense, places.row[same], places.column[same], self.none)
 
-    def _make_levels(self) -> tuple[list[_Levels], U64]:
+    def _make_levels(self) -> tuple[list[Places], U64]:
         text = self.fold[self.raw]
         inside = np.ones(len(text), np.bool_)
         inside[self.starts - 1] = False
@@ -228,12 +175,12 @@ class NameTable:
             part = slice(int(ends[number]), int(ends[number + 1]))
             rows, columns = row[part], column[part]
             masks[rows] |= np.uint64(1) << np.uint64(number % _MASK_BITS)
-            made.append(_levels_of(rows, columns, self.n, self.none))
+            made.append(places_of(rows, columns, self.n, self.none))
         return made, masks
 
 
-def _levels_of(row: npt.NDArray[np.int32], column: Columns, n: int, none: int) -> _Levels:
-    """row, column: sorted."""
+def places_of(row: Rows, column: Columns, n: int, none: int) -> Places:
+    """Return places of one character from their list, in order of row and column."""
     index = np.arange(len(row))
     new = np.concatenate(([True], row[1:] != row[:-1])) if len(row) else np.zeros(0, np.bool_)
     level = index - np.maximum.accumulate(np.where(new, index, 0))
@@ -241,7 +188,7 @@ def _levels_of(row: npt.NDArray[np.int32], column: Columns, n: int, none: int) -
     dense = np.full((n_dense, n), none, column.dtype)
     low = level < n_dense
     dense[level[low], row[low]] = column[low]
-    return _Levels(dense, row[~low], column[~low])
+    return Places(dense, row[~low], column[~low], none)
 
 
 def _numbered(codes: npt.NDArray[np.uint32]) -> tuple[list[int], Columns]:

@@ -1,7 +1,7 @@
 """The slow, obvious twin of file-name search: one path after the other, a full table for each.
 
-FuzzyMatchV2 after junegunn/fzf, src/algo/algo.go (read at commit 956562da), with --scheme=path: phases 2 and 3
-written out cell by cell. The terms 'exact, ^prefix, suffix$ and !negated after src/pattern.go.
+FuzzyMatchV2 after junegunn/fzf, src/algo/algo.go (read at commit 956562da), with --scheme=path: phases 2 and
+3 written out cell by cell. The terms 'exact, ^prefix, suffix$ and !negated after src/pattern.go.
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import UsageError
-from search import filenames
+from search import filenames, name_regex
+from search.bound import at_most
 from search.filenames import FoundNames, find_names, parse_terms
+from search.fuzzy import Alignments, coded, fuzzy_rows
 from search.nametable import NameTable
 from tests.search import filename_twin as twin
 
@@ -90,12 +92,16 @@ def test_an_empty_query_lists_the_shortest_paths_first() -> None:
         assert ([one.path for one in found.files], found.total) == ([b"Makefile", b"README.md"], len(TREE))
 
 
-@pytest.mark.parametrize("query", ["slab", "Make", "net e1", "/e1000/ main", "a.b", "日本", "^m", "!m", "x y z"])
+@pytest.mark.parametrize(
+    "query", ["slab", "Make", "net e1", "/e1000/ main", "a.b", "日本", "^m", "!m", "x y z"]
+)
 def test_substrings(query: str) -> None:
     check(TREE, query, "substring", 100)
 
 
-@pytest.mark.parametrize("query", [r"slab.*\.c$", "^drivers/", "Make", "[0-9]+e/", "e1000(_main)?", "no such", "^"])
+@pytest.mark.parametrize(
+    "query", [r"slab.*\.c$", "^drivers/", "Make", "[0-9]+e/", "e1000(_main)?", "no such", "^"]
+)
 def test_regular_expressions(query: str) -> None:
     paths = [path for path in TREE if b"\n" not in path]
     check(paths, query, "regex", 100)
@@ -176,7 +182,13 @@ def test_rows_outside_the_mask_are_neither_found_nor_counted() -> None:
     table = NameTable(TREE)
     mask = np.array([table.path(row).startswith(b"drivers/") for row in range(table.n)])
     below = [path for path in TREE if path.startswith(b"drivers/")]
-    for query, mode in (("e", "fuzzy"), ("net", "substring"), ("", "fuzzy"), (r"\.c$", "regex"), ("!net", "fuzzy")):
+    for query, mode in (
+        ("e", "fuzzy"),
+        ("net", "substring"),
+        ("", "fuzzy"),
+        (r"\.c$", "regex"),
+        ("!net", "fuzzy"),
+    ):
         found = find_names(query, mode, [table], [mask], 10)
         assert found.total == len(twin.search(below, query, mode))
         assert rows(found) == twin.search(below, query, mode)[:10]
@@ -190,6 +202,59 @@ def test_several_tables_answer_as_one() -> None:
         assert rows(found) == twin.search(paths, query, mode)[:20]
         assert found.total == len(twin.search(paths, query, mode))
         assert [paths[one.slot] for one in found.files] == [one.path for one in found.files]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_alignment_exceeds_its_bound(seed: int) -> None:
+    """And the bound is of use: for most rows it is what they earn."""
+    table = NameTable(random_paths(seed, 400, ("abc", "abAB1", "abcdefgh12_", "ab")[seed]))
+    chosen = random.Random(seed)
+    letters = sorted(table.folded)
+    exact = total = 0
+    for _ in range(60):
+        term = coded("".join(chosen.choices(letters, k=chosen.randint(1, 6))), False, table)
+        assert term is not None
+        rows = fuzzy_rows(term, table, np.arange(table.n))
+        scores = Alignments(term, table, rows).scores
+        bounds = at_most(term, table, rows)
+        assert (bounds >= scores).all()
+        exact, total = exact + int((bounds == scores).sum()), total + len(rows)
+    assert 2 * exact > total > 1000
+
+
+PATTERNS = st.lists(
+    st.sampled_from(["a", "b", "A", "/", "^", "$", ".", "a+", "b*", "(?:a|b)", "[ab]", "1?", r"\.", "ab"]),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PATHS, PATTERNS)
+def test_random_patterns(texts: list[str], pattern: list[str]) -> None:
+    check([text.encode() for text in texts], "".join(pattern), "regex", 100)
+
+
+def test_patterns_over_many_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one and all in one go, as literals and by RE2."""
+    paths = random_paths(3, 500, "abcd_")
+    for one_by_one in (1, 10_000):
+        monkeypatch.setattr(name_regex, "_ONE_BY_ONE", one_by_one)
+        for pattern in (
+            "ab",
+            "^a",
+            "b$",
+            "a.*b",
+            "[ab]c",
+            "^[^/]*/b",
+            "a{2}",
+            "(?i)AB",
+            "a|b",
+            "",
+            "^$",
+            "dd?a",
+        ):
+            check(paths, pattern, "regex", 40)
 
 
 def test_no_paths_at_all() -> None:
