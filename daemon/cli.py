@@ -41,6 +41,8 @@ started if it is not running, and a tree that is not indexed yet is added.
   -c, --count         the same, but only the number of lines of each file
   -l, --files-with-matches   the same, but only the paths
   -i, -F, -w          with these: ignore case, plain text, whole words
+      --files         search the names of files; QUERY as in fzf: abc 'exact ^start end$ !not
+      --files-mode M  {", ".join(wire.FILES_MODES)}
       --wait          wait until everything saved before is indexed
       --deadline MS   milliseconds after which the answer comes back incomplete
       --explain       print the plan, every step and every ranking signal
@@ -72,14 +74,16 @@ _FLAGS: dict[str, tuple[str, str]] = {
     "--all": ("all", "flag"),
     "-c": ("count", "flag"),
     "--count": ("count", "flag"),
-    "-l": ("files", "flag"),
-    "--files-with-matches": ("files", "flag"),
+    "-l": ("only_paths", "flag"),
+    "--files-with-matches": ("only_paths", "flag"),
     "-i": ("ignore_case", "flag"),
     "--ignore-case": ("ignore_case", "flag"),
     "-F": ("literal", "flag"),
     "--fixed-strings": ("literal", "flag"),
     "-w": ("word", "flag"),
     "--word-regexp": ("word", "flag"),
+    "--files": ("files", "flag"),
+    "--files-mode": ("files_mode", "str"),
     "--deadline": ("deadline_ms", "int"),
     "--wait": ("wait", "flag"),
     "--explain": ("explain", "flag"),
@@ -96,9 +100,10 @@ _BOUNDS = {
     "context": (0, wire.CONTEXT_MAX),
     "deadline_ms": (1, wire.DEADLINE_MS_MAX),
 }
-_CHOICES = {"mode": wire.MODES, "color": ("auto", "always", "never")}
-_EXHAUSTIVE = ("all", "count", "files", "ignore_case", "literal", "word")
+_CHOICES = {"mode": wire.MODES, "files_mode": wire.FILES_MODES, "color": ("auto", "always", "never")}
+_EXHAUSTIVE = ("all", "count", "only_paths", "ignore_case", "literal", "word")
 _SENT = ("mode", "limit", "types", "globs", "context", "explain", "deadline_ms", "wait")
+_FILES_SENT = ("limit", "deadline_ms", "wait")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,10 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         places = [_absolute(path) for path in words[1:] or ["."]]
         if not options.keys().isdisjoint(_EXHAUSTIVE):
             return _everything(query, places, options)
-        result = search(query, places, options)
+        ask = files if "files" in options or "files_mode" in options else search
+        result = ask(query, places, options)
         style = render.Style(_color(options.get("color", "auto"), 1), os.getcwd(), "explain" in options)  # noqa: PTH109
         text = render.json_lines(result) if "json" in options else render.answer(result, style)
-        return _print(text, FOUND if result["hits"] else NOTHING)
+        return _print(text, FOUND if result.get("hits") or result.get("files") else NOTHING)
     except EinsteinError as error:
         style.color = _color("auto", 2)
         _write(2, render.failure(error, query, style))
@@ -176,15 +182,30 @@ def search(query: str, places: Sequence[str], options: dict[str, Any]) -> dict[s
     return answers[0] if len(answers) == 1 else _merged(answers, options.get("limit"))
 
 
-def _ask(params: dict[str, Any]) -> dict[str, Any]:
+def files(query: str, places: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Ask every place for files by name, as `search` does. Raises UsageError for other options."""
+    for flag, (name, _) in _FLAGS.items():
+        if name in options and name in _SENT and name not in _FILES_SENT:
+            raise UsageError(f"{flag} does not go with --files")
+    params = {name: options[name] for name in _FILES_SENT if name in options}
+    if "files_mode" in options:
+        params["mode"] = options["files_mode"]
+    answers = [_ask(params | {"query": query, "path": place}, "files") for place in dict.fromkeys(places)]
+    for answer in answers:
+        for one in answer["files"]:
+            one["root"] = answer.get("root", "")
+    return answers[0] if len(answers) == 1 else _merged_files(answers, options.get("limit"))
+
+
+def _ask(params: dict[str, Any], method: str = "search") -> dict[str, Any]:
     """One search; the tree is added if it is not indexed yet."""
     deadline_ms = params.get("deadline_ms")
     timeout = client.CALL_TIMEOUT_S if deadline_ms is None else deadline_ms / 1000 + CLIENT_SLACK_S
     try:
-        return client.ask("search", params, timeout=timeout)
+        return client.ask(method, params, timeout=timeout)
     except NoSuchRoot:
         _add(params["path"])
-    return client.ask("search", params, timeout=timeout)
+    return client.ask(method, params, timeout=timeout)
 
 
 def _add(place: str) -> None:
@@ -200,7 +221,7 @@ def _everything(pattern: str, places: Sequence[str], options: dict[str, Any]) ->
     """Print every line that matches."""
     from daemon import everything
 
-    options["what"] = "count" if "count" in options else "files" if "files" in options else "lines"
+    options["what"] = "count" if "count" in options else "files" if "only_paths" in options else "lines"
     if "ignore_case" in options:
         options["case"] = "no"
     style = render.Style(_color(options.get("color", "auto"), 1), os.getcwd())  # noqa: PTH109
@@ -236,13 +257,28 @@ def _merged(answers: list[dict[str, Any]], limit: int | None) -> dict[str, Any]:
     hits = sorted(found.values(), key=lambda hit: -hit["score"])
     return {
         "hits": hits[:limit],
+        "files_searched": sum(answer["files_searched"] for answer in answers),
+        "explain": answers[0].get("explain"),
+        **_merged_trust(answers),
+    }
+
+
+def _merged_files(answers: list[dict[str, Any]], limit: int | None) -> dict[str, Any]:
+    """One answer out of several, as `_merged`. A file of two places counts once where it is shown."""
+    every = [one for answer in answers for one in answer["files"]]
+    found = {(one["root"], one["path"]): one for one in every}
+    ordered = sorted(found.values(), key=lambda one: (-one["score"], len(one["path"]), one["path"]))
+    total = sum(answer["total"] for answer in answers) - (len(every) - len(found))
+    return {"files": ordered[:limit], "total": total, **_merged_trust(answers)}
+
+
+def _merged_trust(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
         "generation": max(answer["generation"] for answer in answers),
         "fresh": all(answer["fresh"] for answer in answers),
         "incomplete": "; ".join(dict.fromkeys(a["incomplete"] for a in answers if a["incomplete"])),
         "warnings": list(dict.fromkeys(warning for answer in answers for warning in answer["warnings"])),
-        "files_searched": sum(answer["files_searched"] for answer in answers),
         "ms": sum(answer["ms"] for answer in answers),
-        "explain": answers[0].get("explain"),
         "root": "",
     }
 

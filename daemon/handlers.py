@@ -30,6 +30,7 @@ from daemon.link import call_writer
 from daemon.scan import shortened
 from daemon.scanners import Scanners
 from search.answer import Answer, SearchRequest
+from search.file_finder import FileFinder, FilesAnswer, FilesRequest
 from search.grep import GrepRequest, PatternSpec, Sweep
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Dispatcher:
         self._settings = settings
         self._reader = reader
         self._engines = engines
+        self._files = FileFinder(reader, board)
         self._board = board
         self._writer_socket = writer_socket
         self._scanners = scanners or Scanners(1)
@@ -97,6 +99,8 @@ class Dispatcher:
             return self._search(params, context)
         if request.method == "grep":
             return self._grep(params, context)
+        if request.method == "files":
+            return self._find_files(params, context)
         if request.method in FORWARDED:
             return self._forward(request.method, params, context, FORWARDED[request.method])
         handler = {"status": self._status, "roots": self._roots, "shutdown": self._shutdown}[request.method]
@@ -105,7 +109,7 @@ class Dispatcher:
     @staticmethod
     def is_slow(request: wire.Request) -> bool:
         """Whether the request may wait for something else than a processor."""
-        return request.method != "search" or bool(request.params.get("wait"))
+        return request.method not in ("search", "files") or bool(request.params.get("wait"))
 
     # Searching.
 
@@ -147,7 +151,22 @@ class Dispatcher:
             yield partial
         return self._answer(request, root_path, context)
 
-    def _result(self, answer: Answer, root_path: str) -> Params:
+    def _find_files(self, params: Params, context: Context) -> Params:
+        _check_ranges(params, "fuzzy", wire.FILES_MODES)
+        root_id, root_path, prefix = self._locate(params["path"])
+        request = FilesRequest(
+            query=params["query"],
+            root_id=root_id,
+            path_prefix=prefix,
+            mode=params.get("mode", "fuzzy"),
+            limit=params.get("limit", self._settings.query.limit),
+            deadline_ms=params.get("deadline_ms") or self._settings.query.deadline_ms,
+        )
+        if params.get("wait"):
+            self._sync(root_id, context)
+        return self._result(self._files.find(request, context), root_path)
+
+    def _result(self, answer: Answer | FilesAnswer, root_path: str) -> Params:
         return self._with_standing(builtins(answer), root_path)
 
     def _with_standing(self, result: Params, root_path: str) -> Params:
@@ -328,11 +347,11 @@ class Dispatcher:
         return {"stopping": True}
 
 
-def _check_ranges(params: Params) -> None:
-    """Raise UsageError for a value that is out of its range."""
-    mode = params.get("mode", "auto")
-    if mode not in wire.MODES:
-        raise UsageError(f"no mode {mode[:50]!r}; there are {', '.join(wire.MODES)}")
+def _check_ranges(params: Params, mode: str = "auto", modes: tuple[str, ...] = wire.MODES) -> None:
+    """Raise UsageError for a value that is out of its range; mode: where none is given."""
+    mode = params.get("mode", mode)
+    if mode not in modes:
+        raise UsageError(f"no mode {mode[:50]!r}; there are {', '.join(modes)}")
     case, what = params.get("case", "yes"), params.get("what", "lines")
     if case not in wire.CASES or what not in wire.WHATS:
         raise UsageError(f"case is one of {', '.join(wire.CASES)}, what one of {', '.join(wire.WHATS)}")

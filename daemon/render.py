@@ -65,7 +65,9 @@ def clean(text: str) -> str:
 
 
 def answer(result: Mapping[str, Any], style: Style) -> str:
-    """The whole answer: hits, the plan if it was asked for, and the line about freshness."""
+    """The whole answer: hits or files, the plan if it was asked for, and the line about freshness."""
+    if "files" in result:
+        return "".join(file(one, style) for one in result["files"]) + freshness(result, style)
     parts = [hit(one, style) for one in result["hits"]]
     if style.explain and result.get("explain"):
         parts.append(explain(result["explain"], style))
@@ -93,14 +95,25 @@ def hit(one: Mapping[str, Any], style: Style) -> str:
     return text
 
 
+def file(one: Mapping[str, Any], style: Style) -> str:
+    """The path of a file, as `hit` shows it, with what matched in colour."""
+    text = shown_path(one.get("root", ""), one["path"], style.cwd)
+    before = len(text) - len(one["path"])  # what is shown in front of the path, or (negative) left out of it
+    ranges = [[max(0, start + before), end + before] for start, end in one["ranges"]]
+    return _marked({"text": text, "ranges": [r for r in ranges if r[0] < r[1]]}, style) + "\n"
+
+
 def freshness(result: Mapping[str, Any], style: Style) -> str:
     """How many, how long, and how far the answer can be trusted."""
-    count = len(result["hits"])
+    if "files" in result:
+        count = len(result["files"])
+        found = f"{count or 'no'} file{'' if count == 1 else 's'}"
+        found += f" of {result['total']:,} that match" if result["total"] > count else ""
+    else:
+        count = len(result["hits"])
+        found = f"{count or 'no'} answer{'' if count == 1 else 's'} in {result['files_searched']:,} files"
     fresh = "fresh" if result["fresh"] else "not fresh: changes are still being indexed"
-    line = (
-        f"-- {count or 'no'} answer{'' if count == 1 else 's'} in {result['files_searched']:,} files,"
-        f" {_number(result['ms'])} ms; generation {result['generation']}, {fresh}"
-    )
+    line = f"-- {found}, {_number(result['ms'])} ms; generation {result['generation']}, {fresh}"
     text = style.paint("faint" if result["fresh"] else "warning", line) + "\n"
     if result["incomplete"]:
         text += style.paint("warning", f"-- incomplete: {clean(result['incomplete'])}") + "\n"
@@ -125,10 +138,11 @@ def explain(plan: Mapping[str, Any], style: Style) -> str:
 
 
 def json_lines(result: Mapping[str, Any]) -> str:
-    """One object per hit ({"type": "hit", ...}), then a {"type": "summary", ...} with the rest. ASCII."""
-    objects: list[dict[str, Any]] = [{"type": "hit", **one} for one in result["hits"]]
-    rest = {key: value for key, value in result.items() if key not in ("hits", "text")}
-    objects.append({"type": "summary", "count": len(result["hits"]), **rest})
+    """One object per hit or file ({"type": "hit", ...}), then {"type": "summary", ...}: the rest."""
+    name = "files" if "files" in result else "hits"
+    objects: list[dict[str, Any]] = [{"type": name[:-1], **one} for one in result[name]]
+    rest = {key: value for key, value in result.items() if key not in (name, "text")}
+    objects.append({"type": "summary", "count": len(result[name]), **rest})
     return "".join(wire.dumps(one).decode("ascii") + "\n" for one in objects)
 
 

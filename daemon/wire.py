@@ -35,6 +35,7 @@ DEADLINE_MS_MAX = 3_600_000
 MODES = ("auto", "text", "symbol", "semantic", "hybrid")
 CASES = ("yes", "no", "smart")
 WHATS = ("lines", "count", "files")  # of a grep
+FILES_MODES = ("fuzzy", "substring", "regex")
 
 # Parameters of each method: name -> type; "!" marks a required one. Types: str, int, bool, list (of str),
 # dict, id (str or int).
@@ -65,6 +66,14 @@ METHODS: dict[str, dict[str, str]] = {
         "globs": "list",
         "what": "str",
         "all": "bool",
+        "limit": "int",
+        "deadline_ms": "int",
+        "wait": "bool",
+    },
+    "files": {
+        "query": "str!",
+        "path": "str!",
+        "mode": "str",
         "limit": "int",
         "deadline_ms": "int",
         "wait": "bool",
