@@ -107,6 +107,7 @@ def test_flags(arguments: list[str], options: dict[str, Any], words: list[str]) 
         (["-n", "ten"], "a number from 1 to 10000"),
         (["-n", "²"], "a number from 1 to 10000"),
         (["-C", "101"], "a number from 0 to 100"),
+        (["--files-mode", "glob"], "choose one of fuzzy, substring, regex"),
         (["--mode", "txt"], "--mode txt: choose one of auto, text, symbol, semantic, hybrid"),
         (["--color", "no"], "choose one of auto, always, never"),
         (["--json=1"], "--json takes no value"),
@@ -161,6 +162,73 @@ def test_found_prints_and_exits_0(server: Server, tree: Path) -> None:
         "sub/file.py:1\n  1 │ found here\n\n-- 1 answer in 9 files, 0.5 ms; generation 3, fresh\n"
     )
     assert server.asked == [("search", {"query": "found", "path": str(tree)})]
+
+
+def named(path: str, score: int, *ranges: tuple[int, int]) -> dict[str, Any]:
+    return {"path": path, "score": score, "ranges": [list(span) for span in ranges]}
+
+
+def files_reply(*files: dict[str, Any], root: str = "/r", total: int = 0, **more: Any) -> dict[str, Any]:
+    """The result of a file-name search."""
+    base = {"generation": 3, "fresh": True, "incomplete": "", "warnings": [], "ms": 0.5}
+    return {"files": list(files), "root": root, "total": total or len(files)} | base | more
+
+
+def test_files_by_name(server: Server, tree: Path) -> None:
+    server.handler = lambda _method, _params: files_reply(
+        named("sub/file.py", 90, (0, 1), (4, 6)), root=str(tree), total=1234
+    )
+    done = run("--files", "sfi", "-n", "1", "--deadline=900", "--wait")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "sub/file.py\n-- 1 file of 1,234 that match, 0.5 ms; generation 3, fresh\n"
+    asked = {"query": "sfi", "path": str(tree), "limit": 1, "deadline_ms": 900, "wait": True}
+    assert server.asked == [("files", asked)]
+    coloured = run("--files-mode=regex", "--color=always", "sfi").stdout.splitlines()[0]
+    assert coloured == "\x1b[1;31ms\x1b[0mub/\x1b[1;31mfi\x1b[0mle.py"
+    assert server.asked[1][1]["mode"] == "regex"
+
+
+def test_ranges_move_with_the_path_that_is_shown(
+    server: Server, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.handler = lambda _method, _params: files_reply(
+        named("sub/file.py", 90, (0, 1), (3, 6)), root=str(tree)
+    )
+    monkeypatch.chdir(tree / "sub")
+    assert run("--files", "--color=always", "sfi").stdout.startswith("\x1b[1;31mfi\x1b[0mle.py\n")
+    monkeypatch.chdir("/")
+    shown = run("--files", "--color=always", "sfi", str(tree)).stdout.splitlines()[0]
+    prefix = str(tree)[1:] + "/"
+    assert shown == f"{prefix}\x1b[1;31ms\x1b[0mub\x1b[1;31m/fi\x1b[0mle.py"
+
+
+def test_no_file_exits_1_and_a_wrong_option_2(server: Server, tree: Path) -> None:
+    server.handler = lambda _method, _params: files_reply(root=str(tree))
+    done = run("--files", "nothing")
+    assert (done.returncode, done.stdout) == (1, "-- no files, 0.5 ms; generation 3, fresh\n")
+    done = run("--files", "-t", "py", "q")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "search: -t does not go with --files\n"
+    assert len(server.asked) == 1
+
+
+def test_files_as_json_lines(server: Server, tree: Path) -> None:
+    server.handler = lambda _method, _params: files_reply(named("a", 5, (0, 1)), root=str(tree), total=7)
+    lines = [json.loads(line) for line in run("--files", "--json", "a").stdout.splitlines()]
+    assert lines[0] == {"type": "file", "path": "a", "score": 5, "ranges": [[0, 1]], "root": str(tree)}
+    assert (lines[1]["type"], lines[1]["count"], lines[1]["total"]) == ("summary", 1, 7)
+
+
+def test_files_of_several_places_are_merged(server: Server, tree: Path) -> None:
+    def handler(_method: str, params: dict[str, Any]) -> dict[str, Any]:
+        if params["path"].endswith("sub"):
+            return files_reply(named("sub/b", 9), named("sub/long", 5), root="/one", total=4, fresh=False)
+        return files_reply(named("sub/b", 9), named("z", 5), named("a", 5), root="/one", total=8)
+
+    server.handler = handler
+    merged = cli.files("q", [str(tree), str(tree / "sub")], {"limit": 3})
+    assert [one["path"] for one in merged["files"]] == ["sub/b", "a", "z"]
+    assert (merged["total"], merged["fresh"]) == (11, False)
 
 
 def test_nothing_found_exits_1(server: Server, tree: Path) -> None:

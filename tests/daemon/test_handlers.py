@@ -31,6 +31,7 @@ from daemon.handlers import Dispatcher
 from daemon.server import Server
 from indexer.store.board import Board
 from search.answer import Answer, Hit, Line, SearchRequest
+from search.file_finder import FileFinder, FileHit, FilesAnswer, FilesRequest
 from tests.daemon.toy import short_directory
 
 HIT = Hit("a.py", 1, 1, 1, "line", "", "", "python", np.float64(1.5), (Line(1, "x", ((0, 1),), True),))
@@ -201,6 +202,45 @@ def test_a_result_is_plain_values_with_the_root(desk: Desk) -> None:
     assert sent["hits"][0]["lines"] == [{"number": 1, "text": "x", "ranges": [[0, 1]], "is_match": True}]
     assert sent["hits"][0]["score"] == 1.5
     assert (sent["fresh"], sent["warnings"], sent["generation"]) == (True, [], 7)
+
+
+def test_files_are_asked_for_with_every_parameter(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[FilesRequest] = []
+
+    def find(_finder: FileFinder, request: FilesRequest, cancel: Any) -> FilesAnswer:
+        assert cancel is not None
+        asked.append(request)
+        return FilesAnswer((FileHit("a.py", 50, ((0, 1),)),), 9, 7, True, "", (), 0.5)
+
+    monkeypatch.setattr(FileFinder, "find", find)
+    desk.board.set_paused("battery")
+    desk.writer.start()
+    path = str(desk.tree / "sub")
+    result = desk.ask("files", query="a", path=path, mode="regex", limit=3, deadline_ms=80, wait=True)
+    assert asked == [FilesRequest("a", 1, "sub/", "regex", 3, 80)]
+    assert desk.writer.asked[0][0] == "sync"
+    sent = wire.loads(codec.encode(result))
+    assert sent["files"] == [{"path": "a.py", "score": 50, "ranges": [[0, 1]]}]
+    assert (sent["root"], sent["total"], sent["warnings"]) == (
+        str(desk.tree),
+        9,
+        ["indexing is paused: battery"],
+    )
+    desk.ask("files", query="a", path=path)
+    assert asked[1] == FilesRequest("a", 1, "sub/", "fuzzy", 10, 5000)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"mode": "auto"}, "there are fuzzy, substring, regex"),
+        ({"limit": 0}, "limit is 0"),
+        ({"path": "x"}, "absolute"),
+    ],
+)
+def test_a_wrong_value_for_files(desk: Desk, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        desk.ask("files", **({"query": "a", "path": str(desk.tree)} | params))
 
 
 def test_an_answer_without_a_living_writer_is_not_fresh_and_says_why(desk: Desk) -> None:
