@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from config import cores, paths
@@ -52,6 +52,7 @@ FORWARDED: dict[str, float | None] = {
 }
 WRITER_PATIENCE_S = 5.0  # for a writer that is being started
 STATUS_TIMEOUT_S = 10.0
+FILES_FIELDS = tuple(field.name for field in fields(FilesAnswer))
 REPLY_SLACK_S = 1.0  # so that the writer's own message about a deadline arrives
 
 Params = dict[str, Any]
@@ -167,6 +168,8 @@ class Dispatcher:
         return self._result(self._files.find(request, context), root_path)
 
     def _result(self, answer: Answer | FilesAnswer, root_path: str) -> Params:
+        if isinstance(answer, FilesAnswer):  # flat: what is in it may stay as it is
+            return self._with_standing({name: getattr(answer, name) for name in FILES_FIELDS}, root_path)
         return self._with_standing(builtins(answer), root_path)
 
     def _with_standing(self, result: Params, root_path: str) -> Params:

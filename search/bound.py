@@ -27,7 +27,6 @@ I8 = npt.NDArray[np.int8]
 I16 = npt.NDArray[np.int16]
 NEVER = -10_000
 GAP_MAX = 250  # a larger one is taken for this
-KEPT_MAX = 192  # answers about two or three characters, a byte for each path: 15 MB for Linux
 
 
 def at_most(term: Coded, table: NameTable, rows: I64) -> I16:
@@ -107,7 +106,7 @@ def _run(table: NameTable, characters: tuple[int, ...]) -> tuple[I8, int]:
         inner = max(
             (int(table.bonus[position + i].max(initial=0)) for i in range(1, len(characters))), default=0
         )
-        known = _keep(table, characters, (best, inner))
+        known = table.keep(characters, (best, inner))
     return known
 
 
@@ -120,7 +119,7 @@ def nearest(table: NameTable, one: int, other: int) -> tuple[Columns, Columns]:
     key = ("nearest", one, other)
     known: tuple[Columns, Columns] | None = table.kept.get(key)
     if known is None:
-        known = _keep(table, key, tuple(_nearest(table, one, other, only) for only in (False, True)))
+        known = table.keep(key, tuple(_nearest(table, one, other, only) for only in (False, True)))
     return known
 
 
@@ -148,13 +147,5 @@ def _with_bonus(table: NameTable, character: int) -> Any:
         row, column = table.places(character, None).within(zero, zero + np.array(table.none - 1, zero.dtype))
         keep = np.flatnonzero(table.bonus[table.starts[row] + column] > 0)
         order = keep[np.lexsort((column[keep], row[keep]))]
-        known = _keep(table, key, places_of(row[order], column[order], table.n, table.none))
+        known = table.keep(key, places_of(row[order], column[order], table.n, table.none))
     return known
-
-
-def _keep(table: NameTable, key: Any, value: Any) -> Any:
-    """Remember an answer; the oldest gives way."""
-    while len(table.kept) >= KEPT_MAX:
-        table.kept.pop(next(iter(table.kept)), None)
-    table.kept[key] = value
-    return value

@@ -34,7 +34,7 @@ from search.fuzzy import (
 )
 from search.name_regex import regex_rows
 from search.nametable import NameTable
-from search.text import BadPattern, Matcher
+from search.matcher import BadPattern, Matcher
 
 Kind = Literal["fuzzy", "exact", "prefix", "suffix", "equal"]
 MODES = ("fuzzy", "substring", "regex")

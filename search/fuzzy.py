@@ -34,6 +34,7 @@ from search.nametable import NameTable
 
 I32 = npt.NDArray[np.int32]
 WHOLE = 10  # times the rows that are left: to look at all paths costs no more than to gather from these
+_BY_TEXT = 3  # a run is looked for in the whole text if one path in so many may have it
 _BLOCKS = (2_048, 8_192)  # rows looked at first for the best there can be; then all
 
 
@@ -85,6 +86,8 @@ def fuzzy_rows(term: Coded, table: NameTable, rows: I64) -> I64:
 def run_places(term: Coded, table: NameTable, rows: I64) -> tuple[I64, I64]:
     """Return (index into rows, column) of the places where the characters stand side by side, in no order."""
     m = len(term.folded)
+    if m > 1 and _BY_TEXT * len(rows) > table.n:
+        return _run_places_by_text(term, table, rows)
     by_count = sorted(range(m), key=lambda i: int(table.counts[term.folded[i]]))
     rarest = by_count[0]
     high = table.lengths[rows] - m + rarest
@@ -96,13 +99,43 @@ def run_places(term: Coded, table: NameTable, rows: I64) -> tuple[I64, I64]:
     places = table.places(term.folded[rarest], chosen, term.case(rarest))
     index, column = places.within(low, high[at].astype(table.column_type))
     column = column.astype(np.int64) - rarest
-    position = table.starts[chosen][index] + column
-    for i in by_count[1:]:
-        raw = table.raw[position + i]
-        fits = raw == term.exactly[i] if term.exactly is not None else table.fold[raw] == term.folded[i]
-        keep = np.flatnonzero(fits)
-        position, index, column = position[keep], index[keep], column[keep]
-    return at[index], column
+    kept = _with_characters(term, table, table.starts[chosen][index] + column, by_count[1:])
+    return at[index[kept]], column[kept]
+
+
+def _run_places_by_text(term: Coded, table: NameTable, rows: I64) -> tuple[I64, I64]:
+    """The same for most of the paths: two characters are compared with the whole text."""
+    m = len(term.folded)
+    counts = [int(table.counts[character]) for character in term.folded]
+    i = min(range(m - 1), key=lambda i: counts[i] * counts[i + 1])
+    two = table.letters[:-1] == term.folded[i]
+    two &= table.letters[1:] == term.folded[i + 1]
+    position = np.flatnonzero(two) - i
+    row = np.searchsorted(table.starts, position, side="right") - 1
+    column = position - table.starts[row]
+    inside = np.flatnonzero((row >= 0) & (column >= 0) & (column + m <= table.lengths[row]))
+    row, column, position = row[inside], column[inside], position[inside]
+    others = [j for j in range(m) if term.exactly is not None or j not in (i, i + 1)]
+    kept = _with_characters(term, table, position, others)
+    row, column = row[kept], column[kept]
+    if len(rows) == table.n:
+        return row, column
+    index = np.full(table.n, -1, np.int64)
+    index[rows] = np.arange(len(rows))
+    wanted = np.flatnonzero(index[row] >= 0)
+    return index[row[wanted]], column[wanted]
+
+
+def _with_characters(term: Coded, table: NameTable, position: I64, which: list[int]) -> I64:
+    """Return the indexes of the positions from which on some of the term's characters are in place."""
+    kept = np.arange(len(position))
+    for i in which:
+        at = position[kept] + i
+        if term.exactly is not None:
+            kept = kept[table.raw[at] == term.exactly[i]]
+        else:
+            kept = kept[table.letters[at] == term.folded[i]]
+    return kept
 
 
 def end_places(term: Coded, kind: str, table: NameTable, rows: I64) -> tuple[I64, I64]:

@@ -15,7 +15,7 @@ from indexer.records import I64
 from search.fuzzy import Coded, end_places, run_places
 from search.nametable import NameTable
 from search.regex_syntax import Cat, Chars, Edge, Node, Unsupported, parse_regex
-from search.text import Matcher
+from search.matcher import Matcher
 
 _ONE_BY_ONE = 4  # where less than one path in so many is left, RE2 is asked for each by itself
 
@@ -24,7 +24,7 @@ _ONE_BY_ONE = 4  # where less than one path in so many is left, RE2 is asked for
 class _Run:
     """Characters that stand side by side in every match."""
 
-    folded: tuple[int, ...]
+    term: Coded
     at_start: bool = False  # of the path
     at_end: bool = False
 
@@ -35,14 +35,13 @@ def regex_rows(matcher: Matcher, table: NameTable, rows: I64) -> I64:
     for run in runs or []:
         if not len(rows):
             return rows
-        rows = rows[table.with_all(run.folded)[rows]]
-        term = Coded(run.folded, None)
+        rows = rows[table.with_all(run.term.folded)[rows]]
         if run.at_start or run.at_end:
             kind = "equal" if run.at_start and run.at_end else "prefix" if run.at_start else "suffix"
-            rows = end_places(term, kind, table, rows)[0]
+            rows = end_places(run.term, kind, table, rows)[0]
         else:
             found = np.zeros(len(rows), np.bool_)
-            found[run_places(term, table, rows)[0]] = True
+            found[run_places(run.term, table, rows)[0]] = True
             rows = rows[found]
     if runs is None:
         return rows[:0]
@@ -79,19 +78,19 @@ def _runs(matcher: Matcher, table: NameTable) -> tuple[list[_Run] | None, bool]:
         return [], False
     parts = list(_flat(node))
     runs: list[_Run] = []
-    whole, current, at_start = True, list[int](), False
+    whole, current, at_start = True, list[list[int]](), False
     for i, part in enumerate([*parts, None]):
-        character = _folded(part, table) if isinstance(part, Chars) else None
-        if character is not None:
-            number, every_case = character
-            if number < 0:
+        cases = _cases(part, table) if isinstance(part, Chars) else None
+        if cases is not None:
+            if not cases:
                 return None, True
-            current.append(number)
-            whole &= every_case
+            current.append(cases)
             continue
         at_end = isinstance(part, Edge) and part.name == "$" and i == len(parts) - 1
         if current:
-            runs.append(_Run(tuple(current), at_start, at_end))
+            term, every = _coded(current, table)
+            runs.append(_Run(term, at_start, at_end))
+            whole &= every
         begins = isinstance(part, Edge) and part.name == "^" and i == 0
         whole &= part is None or at_end or begins
         current, at_start = [], begins
@@ -104,18 +103,20 @@ def _flat(node: Node) -> list[Node]:
     return [node]
 
 
-def _folded(part: Chars, table: NameTable) -> tuple[int, bool] | None:
-    """Return the one folded character that the set stands for, and whether it holds all its cases; -1: none.
-
-    None: it stands for several.
-    """
+def _cases(part: Chars, table: NameTable) -> list[int] | None:
+    """Return the characters of the alphabet that the set admits, if they are cases of one; else None."""
     if part.codes is None:
         return None
     numbers = [table.alphabet[chr(code)] for code in part.codes if chr(code) in table.alphabet]
-    folded = {int(table.fold[number]) for number in numbers}
-    if len(folded) > 1:
-        return None
-    if not folded:
-        return -1, True
-    (one,) = folded
-    return one, len(numbers) == int(np.count_nonzero(table.fold == one))
+    return numbers if len({int(table.fold[number]) for number in numbers}) <= 1 else None
+
+
+def _coded(run: list[list[int]], table: NameTable) -> tuple[Coded, bool]:
+    """Return what stands side by side, and whether that says it all: each in its one case, or in any."""
+    folded = tuple(int(table.fold[cases[0]]) for cases in run)
+    if all(len(cases) == 1 for cases in run):
+        return Coded(folded, tuple(cases[0] for cases in run)), True
+    every = all(
+        len(cases) == int(np.count_nonzero(table.fold == one)) for cases, one in zip(run, folded, strict=True)
+    )
+    return Coded(folded, None), every

@@ -32,6 +32,7 @@ _DENSE_SHARE = (
     16  # a level that one row in so many reaches is kept for all rows: larger than a list, but faster
 )
 _MASK_BITS = 64
+KEPT_MAX = 192  # answers about one to three characters, a few bytes for each path: 20 MB for Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class NameTable:
         numbers = {char: i for i, char in enumerate(dict.fromkeys(folded))}
         self.fold = np.array([numbers[char] for char in folded], raw.dtype)  # raw -> folded number
         self.folded = numbers
+        self.letters: Columns = self.fold[raw]
         classes = np.array([char_class(chr(code)) for code in known], np.uint8)[raw]
         before = np.concatenate(([DELIMITER], classes[:-1])).astype(np.uint8)
         self.bonus: U8 = np.array(BONUS, np.uint8)[before, classes]
@@ -104,7 +106,7 @@ class NameTable:
         self.column_type = np.uint8 if self.none == 255 else np.uint16
         self.counts = np.bincount(self.fold[raw], minlength=len(numbers))
         self._levels, self._masks = self._make_levels()
-        self.kept: dict[Any, Any] = {}  # what search.bound found out
+        self.kept: dict[Any, Any] = {}  # what was worked out for a query and serves others
 
     @staticmethod
     def lower(char: str) -> str:
@@ -135,31 +137,39 @@ class NameTable:
         rows     ascending; None: all
         exactly  number in `alphabet`: only places where this very case stands
         """
-        levels = self._levels[character]
-        at, column = levels.row, levels.column
+        levels = self._levels[character] if exactly is None else self._cased(character, exactly)
         if rows is None:
-            places = levels
-        else:
-            if len(at):
-                inverse = np.full(self.n, -1, np.int32)
-                inverse[rows] = np.arange(len(rows), dtype=np.int32)
-                inside = inverse[at]
-                keep = np.flatnonzero(inside >= 0)
-                at, column = inside[keep], column[keep]
-            places = Places(np.take(levels.dense, rows, axis=1), at, column, self.none)
-        return places if exactly is None else self._exactly(places, rows, exactly)
+            return levels
+        at, column = levels.row, levels.column
+        if len(at):
+            inverse = np.full(self.n, -1, np.int32)
+            inverse[rows] = np.arange(len(rows), dtype=np.int32)
+            inside = inverse[at]
+            keep = np.flatnonzero(inside >= 0)
+            at, column = inside[keep], column[keep]
+        return Places(np.take(levels.dense, rows, axis=1), at, column, self.none)
 
-    def _exactly(self, places: Places, rows: I64 | None, character: int) -> Places:
-        starts = self.starts if rows is None else self.starts[rows]
-        dense = places.dense.copy()
-        level, row = np.nonzero(dense != self.none)
-        other = self.raw[starts[row] + dense[level, row]] != character
-        dense[level[other], row[other]] = self.none
-        same = self.raw[starts[places.row] + places.column] == character
-        return Places(dense, places.row[same], places.column[same], self.none)
+    def keep(self, key: Any, value: Any) -> Any:
+        """Remember an answer in `kept`; the oldest gives way."""
+        while len(self.kept) >= KEPT_MAX:
+            self.kept.pop(next(iter(self.kept)), None)
+        self.kept[key] = value
+        return value
+
+    def _cased(self, character: int, exactly: int) -> Places:
+        """Return the places of one case of a character."""
+        if int(np.count_nonzero(self.fold == character)) == 1:
+            return self._levels[character]
+        known: Places | None = self.kept.get(("cased", exactly))
+        if known is None:
+            at = np.flatnonzero(self.raw == exactly)
+            row = np.searchsorted(self.starts, at, side="right") - 1
+            column = (at - self.starts[row]).astype(self.column_type)
+            known = self.keep(("cased", exactly), places_of(row, column, self.n, self.none))
+        return known
 
     def _make_levels(self) -> tuple[list[Places], U64]:
-        text = self.fold[self.raw]
+        text = self.letters
         inside = np.ones(len(text), np.bool_)
         inside[self.starts - 1] = False
         where = np.flatnonzero(inside)

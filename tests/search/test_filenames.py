@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import UsageError
-from search import filenames, name_regex
+from search import filenames, fuzzy, name_regex
 from search.bound import at_most
 from search.filenames import FoundNames, find_names, parse_terms
 from search.fuzzy import Alignments, coded, fuzzy_rows
@@ -149,6 +149,8 @@ def test_the_best_of_many_paths_are_the_twins(seed: int, monkeypatch: pytest.Mon
     """Every way of leaving rows out is taken, since few rows count as many here."""
     monkeypatch.setattr(filenames, "_FEW", 20)
     monkeypatch.setattr(filenames, "_BATCH", 16)
+    monkeypatch.setattr(fuzzy, "_BY_TEXT", 100 if seed % 2 else 0)
+    monkeypatch.setattr(fuzzy, "WHOLE", (0, 3, 100)[seed % 3])
     paths = random_paths(seed, 600, ("abc", "abAB1", "abcdefgh12_", "aé日bA", "ab", "abcdef")[seed])
     chosen = random.Random(seed + 100)
     letters = sorted(set("".join(path.decode() for path in paths)))
