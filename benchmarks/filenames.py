@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Stopwatch, private_daemon, record, summary
+from benchmarks.round_trip import ping
 from config.errors import EinsteinError
 from daemon import client
 from search.filenames import find_names
@@ -143,11 +144,18 @@ def main() -> int:
         connection = client.connect(start=False)
         connection.call("add", {"path": str(corpus), "wait": True}, timeout=3600)
         everything = connection.call("files", {"query": "", "path": str(corpus), "limit": 10_000})
+        load_before = round(os.getloadavg()[0], 1)
+        pings = summary([ping(connection) for _ in range(500)])
         paths = listed(connection, corpus, everything["total"])
         watch = Stopwatch()
         table = NameTable(paths)
         built_ms = watch.ms
-        result: dict[str, Any] = {"files": len(paths), "limit": options.limit, "table_ms": round(built_ms, 1)}
+        result: dict[str, Any] = {
+            "files": len(paths),
+            "limit": options.limit,
+            "table_ms": round(built_ms, 1),
+            "ping": pings,
+        }
         raw: dict[str, Any] = {}
         failed: list[str] = []
         for mode, queries in TYPED.items():
@@ -157,16 +165,19 @@ def main() -> int:
                 for n in range(1, len(query) + 1)
                 if (row := ask(connection, corpus, table, mode, query[:n], options)) is not None
             ]
-            raw[mode] = rows
+            raw[mode] = [list(row.values())[:-1] for row in rows]
+            raw["columns"] = list(rows[0])[:-1]
             failed += [f"{mode} {row['query']!r}: {row['wrong']}" for row in rows if row["wrong"]]
             failed += compared_with_twin(paths, table, mode, rows, options.limit)
             result[mode] = {
                 "queries": len(queries),
                 "keys": len(rows),
-                "daemon": summary([row["ms"] for row in rows]),
-                "first_time": summary([row["first_ms"] for row in rows]),
+                "round_trip": summary([row["ms"] for row in rows]),
+                "in_daemon": summary([row["inside_ms"] for row in rows]),
+                "in_daemon_first_time": summary([row["first_ms"] for row in rows]),
                 "without_daemon": summary([row["alone_ms"] for row in rows]),
             }
+    result["load_average"] = [load_before, round(os.getloadavg()[0], 1)]
     result["wrong"] = len(failed)
     record(f"filenames-{options.corpus.resolve().name}", result, {**raw, "wrong": failed[:20]})
     print(*failed[:20], sep="\n")
@@ -212,7 +223,7 @@ def ask(
 ) -> dict[str, Any] | None:
     """Ask both ways; None for a pattern that cannot be read as it stands."""
     params = {"query": query, "path": str(corpus), "mode": mode, "limit": options.limit}
-    times, alone = [], []
+    times, inside, alone = [], [], []
     for _ in range(options.rounds):
         watch = Stopwatch()
         try:
@@ -222,6 +233,7 @@ def ask(
                 return None
             raise
         times.append(watch.ms)
+        inside.append(answer["ms"])
     for _ in range(options.rounds):
         watch = Stopwatch()
         found = find_names(query, mode, [table], [None], options.limit)
@@ -233,7 +245,8 @@ def ask(
         "query": query,
         "total": answer["total"],
         "ms": round(float(np.median(times)), 3),
-        "first_ms": round(times[0], 3),
+        "first_ms": round(inside[0], 3),
+        "inside_ms": round(float(np.median(inside)), 3),
         "alone_ms": round(float(np.median(alone)), 3),
         "wrong": "" if same else "the daemon and the table differ",
     }
