@@ -151,8 +151,8 @@ class NameTable:
 
     def keep(self, key: Any, value: Any) -> Any:
         """Remember an answer in `kept`; the oldest gives way."""
-        while len(self.kept) >= KEPT_MAX:
-            self.kept.pop(next(iter(self.kept)), None)
+        for oldest in list(self.kept)[: max(0, len(self.kept) + 1 - KEPT_MAX)]:
+            self.kept.pop(oldest, None)  # another thread may have been faster
         self.kept[key] = value
         return value
 
