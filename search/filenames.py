@@ -242,19 +242,20 @@ def _best_by_bound(
 ) -> I64:
     """Return the best rows, ascending: score the most promising until no other can be among the best."""
     order = np.argsort(-bound.astype(np.int16), kind="stable")
+    falling, by_bound = -bound[order], rows[order]
     best, scores = np.empty(0, np.int64), np.empty(0, np.int32)
-    at, size = 0, max(_BATCH, 2 * limit)
-    while at < len(order):
-        new = rows[np.sort(order[at : at + size])]
+    at, end, size = 0, len(order), max(_BATCH, 2 * limit)
+    while at < end:
+        new = np.sort(by_bound[at : min(at + size, end)])
         at, size = at + size, min(4 * size, _BATCH_MAX)
         candidates = np.concatenate([best, new])
         every = np.concatenate([scores, _scored(ready, table, new).scores])
         chosen = np.lexsort((candidates, -every))[:limit]
         best, scores = candidates[chosen], every[chosen]
-        if at < len(order) and len(best) == limit:
-            next_bound, next_row = int(bound[order[at]]), int(rows[order[at]])
-            if (next_bound, -next_row) < (int(scores[-1]), -int(best[-1])):
-                break
+        if len(best) == limit:
+            # What has a lower bound than the last, or the same one in a later row, is not among the best.
+            same, lower = np.searchsorted(falling, [-scores[-1], 1 - scores[-1]]).tolist()
+            end = same + int(np.searchsorted(by_bound[same:lower], best[-1]))
     return np.sort(best)
 
 
