@@ -260,6 +260,7 @@ _MODELINE = re.compile(
     rb"|(?:^|[ \t])(?:vi|vim|ex)(?:[<=>]?\d+)?:.*?\b(?:ft|filetype|syntax)=(\w+)",  # Vim
     re.IGNORECASE | re.MULTILINE,
 )
+_MODELINE_SIGNS = (b"-*-", b"ft=", b"filetype=", b"syntax=")
 _XML = re.compile(rb"\s*<\?xml\b")
 _HTML = re.compile(rb"\s*<(?:!doctype[ \t]+html|html)\b", re.IGNORECASE)
 _PHP = re.compile(rb"\s*<\?php\b")
@@ -296,7 +297,7 @@ def _of_shebang(head: bytes) -> str | None:
 
 
 def _of_modeline(head: bytes) -> str | None:
-    if b"-*-" not in head and b"vi" not in head:
+    if not any(sign in head for sign in _MODELINE_SIGNS):  # 10 times as fast as the expression
         return None
     match = _MODELINE.search(head)
     if match is None:
@@ -311,6 +312,7 @@ _COMMENT = re.compile(rb"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
 _OBJC_SIGN = re.compile(
     rb"^[ \t]*(?:@(?:interface|implementation|protocol|class|import|end)\b|#[ \t]*import\b)", re.MULTILINE
 )
+_OBJC_WORDS = (b"import", b"@interface", b"@implementation", b"@protocol", b"@class", b"@end")
 _CPP_SIGN = re.compile(
     rb"^[ \t]*(?:class[ \t]+\w+[^;]*$|namespace\b|template[ \t]*<|using[ \t]+\w)"
     rb"|^[ \t]*(?:public|private|protected)[ \t]*:"
@@ -328,17 +330,20 @@ def _of_h(head: bytes) -> str:
     said = _of_modeline(head)
     if said in ("c", "cpp", "objc"):
         return said
-    if (b"@" in head or b"import" in head) and _OBJC_SIGN.search(head):
+    if any(word in head for word in _OBJC_WORDS) and _OBJC_SIGN.search(head):
         return "objc"
     # A C header for C++ users has its C++ inside "#ifdef __cplusplus": that says nothing.
     if b"__cplusplus" in head:
         head = _C_GUARD.sub(b"", head)
     if _CPP_INCLUDE.search(head):
         return "cpp"
-    # The words alone decide most headers, ten times as fast as the expression.
+    # The words alone decide most headers, ten times as fast as the expression; others have them in comments.
     if not any(word in head for word in _CPP_WORDS):
         return "c"
-    return "cpp" if _CPP_SIGN.search(_COMMENT.sub(b"", head)) else "c"
+    head = _COMMENT.sub(b"", head)
+    if not any(word in head for word in _CPP_WORDS):
+        return "c"
+    return "cpp" if _CPP_SIGN.search(head) else "c"
 
 
 _OBJC_BODY = re.compile(

@@ -325,7 +325,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from indexer.embed.static import load_static_model
     from indexer.prepare import Preparer
-    from indexer.source import Limits, read_source_stat
+    from indexer.source import Directories, Limits, read_source_stat
     from indexer.store.lookup import Lookup
 
     model = load_static_model() if settings.model.tier0 else None
@@ -342,8 +342,10 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(message, str):
             cores.place(message)
             continue
-        read = partial(read_source_stat, limits=replace(limits, languages=message.languages))
-        outcomes = run_job(message, lookup, preparer, read, page.note)
+        with Directories(message.root) as directories:
+            own = replace(limits, languages=message.languages)
+            read = partial(read_source_stat, limits=own, directories=directories)
+            outcomes = run_job(message, lookup, preparer, read, page.note)
         connection.send((message.id, outcomes))
         page.clear()
 

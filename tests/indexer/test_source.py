@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.settings import load
 from indexer import source
 from indexer.encoding import decode, decode_live
 from indexer.records import FLAG_GENERATED, FLAG_TRANSCODED, Skipped, SourceFile, Stat
-from indexer.source import REASONS, Limits, examine, read_source, read_source_stat
+from indexer.source import (
+    REASONS,
+    Directories,
+    Limits,
+    examine,
+    is_generated,
+    read_source,
+    read_source_stat,
+)
 from tests.privileges import as_anybody
 
 REPO = Path(__file__).parents[2]
@@ -108,6 +119,58 @@ def test_links_and_special_files_are_refused(tmp_path: Path) -> None:
         assert found.stat is None
 
 
+def contents(directories: Directories, root: Path, name: str) -> bytes | str:
+    found, _stat = read_source_stat(os.fsencode(root), os.fsencode(name), LIMITS, directories)
+    return found.content if isinstance(found, SourceFile) else found.reason
+
+
+def test_directories_kept_open_give_what_opening_each_path_gives(tmp_path: Path) -> None:
+    names = ["a.c", "d/a.c", "d/b.c", "d/e/f/a.c", "d/e/a.c", "g/e/a.c", "d/e/f/b.c", "a.c", "d/e"]
+    for name in names[:-1]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"int {name};")
+    names += ["d/missing.c", "missing/a.c", "d/a.c/x.c", "d/e/f/g/h.c"]
+    with Directories(os.fsencode(tmp_path)) as directories:
+        for name in [*names, *reversed(names), *sorted(names), "d/e/f/a.c"]:
+            alone = read(tmp_path, name)
+            expected = alone.content if isinstance(alone, SourceFile) else alone.reason
+            assert contents(directories, tmp_path, name) == expected, name
+        held = list(directories._fds)
+        assert len(held) == len(set(held)) == 4
+    for fd in held:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
+def test_a_link_in_place_of_an_open_directory_is_never_followed(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "d/e").mkdir(parents=True)
+    (outside / "e").mkdir(parents=True)
+    for name in ("a.c", "b.c", "c.c"):
+        (root / "d/e" / name).write_text("inside")
+        (outside / "e" / name).write_text("outside")
+    (outside / "e/new.c").write_text("outside")
+    with Directories(os.fsencode(root)) as directories:
+        assert contents(directories, root, "d/e/a.c") == b"inside"
+        (root / "d").rename(root / "moved")
+        (root / "d").symlink_to(outside)
+        assert contents(directories, root, "d/e/b.c") == b"inside"  # of the directory that was there
+        assert contents(directories, root, "d/e/new.c") == "not_regular"
+        assert contents(directories, root, "d/e/c.c") == "not_regular"
+
+
+def test_a_directory_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
+    (tmp_path / "d/e").mkdir(parents=True)
+    (tmp_path / "d/e/a.c").write_text("old")
+    with Directories(os.fsencode(tmp_path)) as directories:
+        assert contents(directories, tmp_path, "d/e/a.c") == b"old"
+        (tmp_path / "d").rename(tmp_path / "gone")
+        (tmp_path / "d/e").mkdir(parents=True)
+        (tmp_path / "d/e/b.c").write_text("new")
+        assert contents(directories, tmp_path, "d/e/b.c") == b"new"
+        assert contents(directories, tmp_path, "d/e/a.c") == "vanished"
+
+
 def test_a_missing_file_is_skipped(tmp_path: Path) -> None:
     for name in ("a.c", "d/e/a.c"):
         found = read(tmp_path, name)
@@ -193,6 +256,34 @@ def test_generated_files_are_flagged(name: str, text: str, generated: bool) -> N
     found = examine(name.encode(), text.encode(), LIMITS)
     assert isinstance(found, SourceFile)
     assert bool(found.flags & FLAG_GENERATED) == generated
+
+
+GENERATED_NAME = re.compile(  # the slow twin
+    rb"(?:^|/)(?:[^/]*(?:\.min\.(?:js|css|mjs)|\.bundle\.js|\.pb\.(?:go|cc|h)|_pb2(?:_grpc)?\.pyi?|\.g\.dart"
+    rb"|\.designer\.cs|\.generated\.\w+)"
+    rb"|package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lock|Cargo\.lock|poetry\.lock"
+    rb"|uv\.lock|pdm\.lock|Pipfile\.lock|composer\.lock|Gemfile\.lock|go\.sum|flake\.lock|mix\.lock)$",
+    re.IGNORECASE,
+)
+GENERATED_PARTS = re.split(
+    " ",
+    "a package-lock json npm-shrinkwrap yarn lock pnpm-lock yaml bun Cargo poetry uv pdm Pipfile composer"
+    " Gemfile go sum flake mix min js css mjs bundle pb cc h _pb2 _pb2_grpc py pyi g dart"
+    " designer cs Generated é x-",
+)
+
+
+@given(st.lists(st.sampled_from([*GENERATED_PARTS, ".", ".", "/"]), max_size=6).map("".join))
+def test_generated_names_are_what_the_expression_finds(name: str) -> None:
+    path = name.encode()
+    assert is_generated(path, b"") == bool(GENERATED_NAME.search(path))
+
+
+@given(st.lists(st.sampled_from(["x" * 7, "é" * 3, "", "y"]), max_size=12).map("\n".join), st.integers(1, 12))
+def test_the_longest_line_is_found(text: str, limit: int) -> None:
+    found = source._longest_line(text.encode(), limit)
+    longest = max(map(len, text.split("\n")))
+    assert found == longest if longest > limit else found <= limit
 
 
 def test_languages_can_be_limited() -> None:
