@@ -32,6 +32,14 @@ CPUS_VARIABLE = "EINSTEIN_CPUS"
 KIND_RATIO = 1.2
 
 
+# AMD's Zen 4 compresses AVX-512 vectors into memory by microcode, and NumPy's sort does that with every vector.
+# On an EPYC 9004, ns an element of 13,000: uint32 20 with AVX-512, 3.3 with AVX2; uint64 28 and 6.6. So NumPy is
+# told to do without: 2.4 names the group X86_V4, those before it AVX512_SKX; a name that it does not know only
+# warns, and Python ignores that warning.
+NUMPY_VARIABLE = "NPY_DISABLE_CPU_FEATURES"
+_WITHOUT_AVX512 = "X86_V4 AVX512_ICL AVX512_SKX AVX512_CLX AVX512_CNL"
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """Where to look: the real machine or a recording of one."""
@@ -133,6 +141,23 @@ def conditions(source: Probe | None = None) -> Conditions:
     if source.system == "darwin":
         return Conditions(_darwin_memory(source), _darwin_thermal(), _darwin_on_battery(), load)
     return Conditions(_linux_memory(source), _linux_thermal(source), _linux_on_battery(source), load)
+
+
+def numpy_variables(source: Probe | None = None) -> dict[str, str]:
+    """What the environment of a process must hold, before it loads NumPy, for NumPy to be fast here."""
+    source = probe() if source is None else source
+    if source.system != "linux":
+        return {}
+    said: dict[str, str] = {}
+    for line in (source.read("proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if not key.strip():
+            break  # the first processor
+        said[key.strip()] = value.strip()
+    zen = said.get("vendor_id") == "AuthenticAMD" and said.get("cpu family") == "25"
+    if zen and "avx512f" in said.get("flags", "").split():
+        return {NUMPY_VARIABLE: _WITHOUT_AVX512}
+    return {}
 
 
 def cpu_list(text: str) -> tuple[int, ...]:

@@ -6,8 +6,8 @@ directories on the way open between the files of a job. A file that changes whil
 `stat` is always taken before the bytes, so if they are torn after all, the next look at the file sees another
 stat and reads it again.
 
-Reading and judging Linux 6.1 costs 6 ns a byte, 1.3 of it for the digest: cheap searches for fixed strings turn
-away nearly every file before an expression sees it.
+Reading and judging Linux 6.1 costs 6 ns a byte, 1.3 of it for the digest: cheap searches for fixed strings
+turn away nearly every file before an expression sees it.
 """
 
 from __future__ import annotations

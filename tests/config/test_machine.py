@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from config.machine import Machine, Probe, conditions, cpu_list, cpu_text, detect, probe
+from config.machine import (
+    NUMPY_VARIABLE,
+    Machine,
+    Probe,
+    conditions,
+    cpu_list,
+    cpu_text,
+    detect,
+    numpy_variables,
+    probe,
+)
 
 DATA = Path(__file__).with_name("data")
 
@@ -145,3 +158,49 @@ def test_the_real_machine_is_probed() -> None:
 def test_children_of_a_placed_process_know_the_cpus_it_was_allowed() -> None:
     assert detect(probe({"EINSTEIN_CPUS": "0-3"})).allowed == (0, 1, 2, 3) or probe({}).system == "darwin"
     assert probe({"EINSTEIN_CPUS": "nonsense"}) == probe({}) or probe({}).system == "darwin"
+
+
+CPUINFO = (
+    "processor\t: 0\nvendor_id\t: {}\ncpu family\t: {}\nflags\t\t: fpu {}\n\nprocessor\t: 1\nflags\t: \n"
+)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "family", "flags", "without"),
+    [
+        ("AuthenticAMD", "25", "avx2 avx512f avx512_vbmi2", True),  # Zen 4
+        ("AuthenticAMD", "25", "avx2", False),  # Zen 3
+        ("AuthenticAMD", "26", "avx2 avx512f", False),  # Zen 5
+        ("GenuineIntel", "6", "avx2 avx512f", False),
+    ],
+)
+def test_numpy_does_without_avx512_where_that_is_slow(
+    vendor: str, family: str, flags: str, without: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(CPUINFO.format(vendor, family, flags))
+    found = numpy_variables(Probe("linux", root=tmp_path))
+    assert ("X86_V4" in found.get(NUMPY_VARIABLE, "")) == without
+    assert bool(found) == without
+
+
+def test_numpy_is_left_alone_on_other_systems(tmp_path: Path) -> None:
+    assert numpy_variables(mac("m1")) == {}
+    assert numpy_variables(Probe("linux", root=tmp_path)) == {}  # no /proc/cpuinfo
+
+
+def test_a_numpy_that_is_told_so_does_without_avx512() -> None:
+    code = (
+        "import numpy._core._multiarray_umath as m;"
+        "f = m.__cpu_features__; print(f.get('X86_V4'), f.get('AVX512_SKX'), f.get('AVX512_ICL'))"
+    )
+    without = "X86_V4 AVX512_ICL AVX512_SKX AVX512_CLX AVX512_CNL"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, NUMPY_VARIABLE: without},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "True" not in done.stdout
+    assert not done.stderr
