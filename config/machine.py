@@ -32,10 +32,10 @@ CPUS_VARIABLE = "EINSTEIN_CPUS"
 KIND_RATIO = 1.2
 
 
-# AMD's Zen 4 compresses AVX-512 vectors into memory by microcode, and NumPy's sort does that with every vector.
-# On an EPYC 9004, ns an element of 13,000: uint32 20 with AVX-512, 3.3 with AVX2; uint64 28 and 6.6. So NumPy is
-# told to do without: 2.4 names the group X86_V4, those before it AVX512_SKX; a name that it does not know only
-# warns, and Python ignores that warning.
+# AMD's Zen 4 compresses AVX-512 vectors into memory by microcode, and NumPy's sort does so with every vector.
+# On an EPYC 9004, ns an element of 13,000: uint32 20 with AVX-512, 3.3 with AVX2; uint64 28 and 6.6. So NumPy
+# is told to do without: 2.4 names the group X86_V4, those before it AVX512_SKX; a name that it does not know
+# only warns, and Python ignores that warning.
 NUMPY_VARIABLE = "NPY_DISABLE_CPU_FEATURES"
 _WITHOUT_AVX512 = "X86_V4 AVX512_ICL AVX512_SKX AVX512_CLX AVX512_CNL"
 

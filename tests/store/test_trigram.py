@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.trigram import pack, trigrams, unpack
+from indexer.trigram import pack, trigrams, trigrams_of, unpack
 
 
 def slow_trigrams(content: bytes) -> list[int]:
@@ -34,3 +34,20 @@ def test_trigrams_equal_the_slow_twin(content: bytes) -> None:
     keys = trigrams(content)
     assert keys.dtype == np.uint32
     assert keys.tolist() == slow_trigrams(content)
+
+
+FILES = st.lists(st.binary(max_size=20) | st.text("ab\n", max_size=40).map(str.encode), max_size=8)
+
+
+@given(FILES)
+def test_trigrams_of_many_files_are_those_of_each(contents: list[bytes]) -> None:
+    found = trigrams_of(contents)
+    assert [keys.dtype for keys in found] == [np.uint32] * len(contents)
+    assert [keys.tolist() for keys in found] == [slow_trigrams(content) for content in contents]
+
+
+def test_large_and_mapped_contents_have_the_trigrams_of_the_slow_twin() -> None:
+    rng = np.random.default_rng(3)
+    contents = [rng.integers(8, 8 + wide, n, np.uint8).tobytes() for wide, n in ((3, 5000), (248, 40_000))]
+    found = trigrams_of([memoryview(content) for content in contents])
+    assert [keys.tolist() for keys in found] == [slow_trigrams(content) for content in contents]
