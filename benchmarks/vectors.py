@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import record, summary
+from indexer.bags import bag, term_table
 from indexer.embed.static import StaticModel, load_static_model
 from indexer.records import F16, F32, ChunkTable, SymbolTable
 from indexer.store.pool import pack_signs
-from indexer.words import Vocabulary, bag, term_table
+from indexer.vocabulary import Vocabulary
 from search.kernels.contract import Kernel
 from search.kernels.faiss_kernel import FaissKernel
 from search.kernels.numpy_kernel import NumpyKernel

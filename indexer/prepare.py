@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from indexer import parse, words
+from indexer import bags, parse
 from indexer.embed.static import StaticModel
 from indexer.pages import paged_trigrams
 from indexer.records import FLAG_UNPARSED, Parsed, PreparedFile, SourceFile
+from indexer.vocabulary import Vocabulary
 
 
 class Preparer:
@@ -24,7 +25,7 @@ class Preparer:
         """Use `model` for vectors (None: dim 0) and give the parser `deadline_s` seconds a file."""
         self._model = model
         self._deadline_s = deadline_s
-        self._vocabulary = words.Vocabulary()
+        self._vocabulary = Vocabulary()
 
     def prepare(self, source: SourceFile) -> PreparedFile:
         """Parse, chunk, count and embed one file. Never raises for odd content: `parsed.problems` says it."""
@@ -35,7 +36,7 @@ class Preparer:
         return self._finish(source, parse.unparsed(source, problem))
 
     def _finish(self, source: SourceFile, parsed: Parsed) -> PreparedFile:
-        bag = words.bag(source.content, parsed.chunks, parsed.symbols, self._vocabulary)
+        bag = bags.bag(source.content, parsed.chunks, parsed.symbols, self._vocabulary)
         if self._model is None:
             vectors = np.empty((len(parsed.chunks), 0), np.float16)
         else:
@@ -46,6 +47,6 @@ class Preparer:
             source=source,
             trigrams=paged_trigrams(source.content),
             parsed=parsed,
-            terms=words.term_table(bag, self._vocabulary),
+            terms=bags.term_table(bag, self._vocabulary),
             vectors=vectors,
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from config.settings import Store, load
-from indexer import words
+from indexer import bags
 from indexer.pages import paged_trigrams
 from indexer.records import (
     DIGEST_BYTES,
@@ -38,6 +38,7 @@ from indexer.store.segment import Segment
 from indexer.store.segment_writer import write_segment
 from indexer.store.snapshot import Reader, Snapshot
 from indexer.store.writer import Writer
+from indexer.vocabulary import Vocabulary
 
 DIM = 8
 LINES_A_CHUNK = 4
@@ -45,7 +46,7 @@ LINES_A_CHUNK = 4
 _DEFINITION = re.compile(rb"^([ \t]*)(def|class|struct)[ \t]+([A-Za-z_]\w*)[^\n]*", re.MULTILINE)
 _CALL = re.compile(rb"([A-Za-z_]\w*)\(")
 _KINDS = {b"def": "function", b"class": "class", b"struct": "struct"}
-_vocabulary = words.Vocabulary()
+_vocabulary = Vocabulary()
 
 
 def digest_of(content: bytes) -> bytes:
@@ -58,12 +59,12 @@ def prepared(text: str | bytes, language: str = "python", dim: int = DIM) -> Pre
     content = text.encode() if isinstance(text, str) else text
     symbols = _symbols(content)
     chunks = _chunks(content, symbols)
-    bag = words.bag(content, chunks, symbols, _vocabulary)
+    bag = bags.bag(content, chunks, symbols, _vocabulary)
     return PreparedFile(
         source=SourceFile(digest_of(content), content, language, "utf-8", 0),
         trigrams=paged_trigrams(content),
         parsed=Parsed(symbols, _references(content, symbols), chunks),
-        terms=words.term_table(bag, _vocabulary),
+        terms=bags.term_table(bag, _vocabulary),
         vectors=_vectors(content, chunks, dim),
     )
 

@@ -30,6 +30,8 @@ GROUND = (
     "indexer.trigram",
     "indexer.pages",
     "indexer.words",
+    "indexer.vocabulary",
+    "indexer.bags",
     "indexer.languages",
     "indexer.encoding",
     "daemon.wire",

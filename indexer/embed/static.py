@@ -29,10 +29,12 @@ from pathlib import Path
 import numpy as np
 
 from config.errors import ModelError
+from indexer.bags import WordBag, bag_of_texts
 from indexer.embed.contract import unit_rows
 from indexer.embed.wordpiece import WordPiece
 from indexer.records import F16, F32, U32
-from indexer.words import NO_TERM, Growing, Vocabulary, WordBag, bag_of_texts, spread_ranges
+from indexer.vocabulary import Growing, Vocabulary
+from indexer.words import spread_ranges
 
 FORMAT = 1
 MODEL_FILE = Path(__file__).with_name("static-model.bin")
@@ -209,48 +211,42 @@ class _WordTokens:
     """The tokens of a vocabulary's words: word w has token[offset[w]:offset[w + 1]]."""
 
     def __init__(self) -> None:
-        self._of: tuple[int, int] | None = None
+        self._of: Vocabulary | None = None
+        self._epoch = 0
 
     def follow(self, vocabulary: Vocabulary, pieces: WordPiece) -> None:
         """Add the words that are new since the last call; start over in a new epoch."""
-        if self._of != (id(vocabulary), vocabulary.epoch):
-            self._of = (id(vocabulary), vocabulary.epoch)
+        if self._of is not vocabulary or self._epoch != vocabulary.epoch:
+            self._of, self._epoch = vocabulary, vocabulary.epoch
             self._start()
-        part_offset, part = vocabulary.word_parts()
+        part_offset, part = vocabulary.part_lists
         n = len(self.offset.array) - 1
         if n == len(vocabulary):
             return
-        new = part[part_offset[n] :]
-        self._split(new, vocabulary.terms, pieces)
+        self._split(vocabulary.parts, pieces)
         # Tokens of parts, end to end, are the tokens of words: only where a word ends has to be found.
-        at, length = spread_ranges(self._term_ends.array, self._slot[new])
+        at, length = spread_ranges(self._part_ends.array, part[part_offset[n] :])
         ends = np.cumsum(length, dtype=np.uint32)
         ends = np.append(np.uint32(0), ends)[part_offset[n + 1 :] - part_offset[n]]
         self.offset.extend(ends + self.offset.array[-1])
-        self.token.extend(self._term_token.array[at])
+        self.token.extend(self._part_token.array[at])
 
     def _start(self) -> None:
-        self.offset, self.token = Growing(np.uint32), Growing(np.uint32)
+        self.offset, self.token = Growing[np.uint32](np.uint32), Growing[np.uint32](np.uint32)
         self.offset.extend([0])
-        self._slot = np.zeros(0, np.uint32)  # by term: its place in the two below, NO_TERM if it has none yet
-        self._term_ends = Growing(np.uint32)
-        self._term_ends.extend([0])
-        self._term_token = Growing(np.uint32)
+        self._part_ends = Growing[np.uint32](np.uint32)
+        self._part_ends.extend([0])
+        self._part_token = Growing[np.uint32](np.uint32)
 
-    def _split(self, parts: U32, terms: Sequence[bytes], pieces: WordPiece) -> None:
-        if len(self._slot) < len(terms):
-            self._slot = np.append(self._slot, np.full(len(terms), NO_TERM, np.uint32))  # doubles, about
-        fresh = np.unique(parts[self._slot[parts] == NO_TERM])
+    def _split(self, parts: Sequence[bytes], pieces: WordPiece) -> None:
         tokens: list[int] = []
         ends: list[int] = []
-        end = len(self._term_token.array)
-        for term in fresh.tolist():
-            tokens += pieces.rows(terms[term])
+        end = len(self._part_token.array)
+        for part in parts[len(self._part_ends.array) - 1 :]:
+            tokens += pieces.rows(part)
             ends.append(end + len(tokens))
-        first = len(self._term_ends.array) - 1
-        self._slot[fresh] = np.arange(first, first + len(fresh), dtype=np.uint32)
-        self._term_ends.extend(ends)
-        self._term_token.extend(tokens)
+        self._part_ends.extend(ends)
+        self._part_token.extend(tokens)
 
 
 def write_static_model(

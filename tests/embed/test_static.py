@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ModelError
+from indexer.bags import bag
 from indexer.embed import static
 from indexer.embed.memory import MemoryModel
 from indexer.embed.static import MODEL_FILE, SharedModel, StaticModel, load_static_model, write_static_model
 from indexer.embed.wordpiece import WordPiece
 from indexer.records import F32, ChunkTable, SymbolTable
-from indexer.words import WORD, Vocabulary, bag, parts
+from indexer.vocabulary import Vocabulary
+from indexer.words import WORD, parts
 
 TOKENS = ["get", "con", "##fig", "##f", "c", "##o", "n", "größe", "grosse", "64", "中", "文", "a", "b"]
 DIM = 8
