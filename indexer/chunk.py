@@ -27,12 +27,12 @@ MAX_BYTES = 4_000
 _AT_DEFINITION = np.array([3.0, 2.2, 1.6, 1.2], np.float32)
 _ONE_LINER = 0.4  # of that: a list of constants is one thing
 _BEFORE_DEFINITION = 0.2  # so that blank lines stay with what is above them
-_BLANK_ABOVE = 0.8
-_NO_INDENT = 0.3
+BLANK_ABOVE = 0.8
+NO_INDENT = 0.3
 
 # What a chunk loses for each target length that it is shorter or longer than the target. The end of a
 # function (3.0) outweighs being twice the target, a blank line (0.8) does not.
-_OFF_TARGET = 1.1
+OFF_TARGET = 1.1
 
 _MAINLY = 0.5  # a chunk shows the innermost definition that fills this share of it
 _AT_ALL = 0.25  # or else the largest, if it fills this share
@@ -112,8 +112,8 @@ def _strengths(lines: Lines, depth: I64, starts: I64, ends: I64) -> F32:
     np.maximum.at(strength, ends, worth)
     np.maximum.at(strength, starts, worth + np.float32(_BEFORE_DEFINITION))
     blank = lines.first == lines.start[1:]
-    strength[1:n] += _BLANK_ABOVE * (blank[:-1] & ~blank[1:])
-    strength[:n] += _NO_INDENT * (lines.first == lines.start[:-1])
+    strength[1:n] += BLANK_ABOVE * (blank[:-1] & ~blank[1:])
+    strength[:n] += NO_INDENT * (lines.first == lines.start[:-1])
     return strength
 
 
@@ -121,8 +121,7 @@ def _cuts(lines: Lines, strength: F32) -> I64:
     """Return the lines at which chunks start, and the number of lines."""
     n, offset = len(lines), lines.start
     # Length in units of the target, once by lines and once by bytes: the larger one counts.
-    by_lines = np.arange(n + 1, dtype=np.float32) / TARGET_LINES
-    by_bytes = offset / np.float64(TARGET_BYTES)
+    by_lines = np.arange(MAX_LINES + 1) / TARGET_LINES
     # The last line at which a chunk may end. A line longer than the maximum is a chunk of its own.
     fits = np.searchsorted(offset, offset[:-1] + MAX_BYTES, side="right") - 1
     line = np.arange(n)
@@ -131,13 +130,14 @@ def _cuts(lines: Lines, strength: F32) -> I64:
     while at < n:
         limit = limits[at]
         ahead = slice(at + 1, limit + 1)
-        size = np.maximum(by_lines[ahead] - by_lines[at], by_bytes[ahead] - by_bytes[at])
+        by_bytes = (offset[ahead] - offset[at]) / TARGET_BYTES
+        size = np.maximum(by_lines[1 : limit - at + 1], by_bytes)
         if limit >= n and size[-1] <= 1:
             at = n
         else:
             size -= 1
             np.abs(size, out=size)
-            size *= -_OFF_TARGET
+            size *= -OFF_TARGET
             size += strength[ahead]
             at += int(size.argmax()) + 1
         cuts.append(at)
