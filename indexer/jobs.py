@@ -19,6 +19,7 @@ class Job:
     paths: tuple[bytes, ...]
     unparsed: frozenset[bytes] = field(default_factory=frozenset)  # these killed a worker: no parser
     urgent: bool = False  # somebody saved these: before other jobs
+    alone: bool = False  # finishing the files together ended a worker: each by itself
     languages: frozenset[str] = field(default_factory=frozenset)  # to index; empty: all
 
 

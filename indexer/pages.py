@@ -9,10 +9,12 @@ pages; whatever else is asked, asks documents.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from indexer.records import U32
-from indexer.trigram import KEY_BITS, trigrams
+from indexer.trigram import KEY_BITS, trigrams_of
 
 PAGE_BYTES = 1 << 16
 _SHARES = 100  # of a huge document: two neighbouring pages are larger than one of these, so 256 pages suffice
@@ -34,9 +36,23 @@ def page_starts(content: bytes) -> list[int]:
 
 def paged_trigrams(content: bytes) -> U32:
     """Return the distinct trigrams of every page, sorted, with the page's number above their 24 bits."""
-    starts = page_starts(content)
-    if len(starts) == 1:
-        return trigrams(content)
-    bounds = zip(starts, [*starts[1:], len(content)], strict=True)
-    parts = [trigrams(content[a:b]) | np.uint32(i << KEY_BITS) for i, (a, b) in enumerate(bounds)]
-    return np.concatenate(parts)
+    return paged_trigrams_of([content])[0]
+
+
+def paged_trigrams_of(contents: Sequence[bytes]) -> list[U32]:
+    """Return the same for each of several contents."""
+    pieces: list[bytes] = []
+    counts: list[int] = []
+    for content in contents:
+        starts = page_starts(content)
+        counts.append(len(starts))
+        if len(starts) == 1:
+            pieces.append(content)
+        else:
+            pieces += [content[a:b] for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
+    keys = iter(trigrams_of(pieces))
+    return [next(keys) if n == 1 else _numbered([next(keys) for _ in range(n)]) for n in counts]
+
+
+def _numbered(pages: list[U32]) -> U32:
+    return np.concatenate([keys | np.uint32(i << KEY_BITS) for i, keys in enumerate(pages)])

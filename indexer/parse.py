@@ -9,12 +9,14 @@ workers.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from indexer import grammar, tags
 from indexer.chunk import chunks, lines_of
-from indexer.records import Parsed, ReferenceTable, SourceFile, SymbolTable
+from indexer.line_chunk import line_chunks
+from indexer.records import ChunkTable, Parsed, ReferenceTable, SourceFile, SymbolTable
 
 
 def parse(source: SourceFile, deadline_s: float) -> Parsed:
@@ -24,16 +26,22 @@ def parse(source: SourceFile, deadline_s: float) -> Parsed:
 
     Never raises for odd content, except MemoryError.
     """
+    found = understood(source, deadline_s)
+    return unparsed(source, found) if isinstance(found, str) else found
+
+
+def understood(source: SourceFile, deadline_s: float) -> Parsed | str:
+    """Like `parse`, or why the file gets chunks by lines only; "" if there is no grammar for the language."""
     deadline = time.monotonic() + deadline_s
     if source.language not in grammar.PARSED_LANGUAGES:
-        return unparsed(source, "")
+        return ""
     refusal = grammar.refusal(source.language, source.content)
     if refusal:
-        return unparsed(source, refusal)
+        return refusal
     try:
         found = grammar.captures(source.language, source.content, deadline)
     except grammar.Cut:
-        return unparsed(source, f"the parser needed more than {deadline_s:g} s")
+        return f"the parser needed more than {deadline_s:g} s"
     lines = lines_of(source.content)
     known = tags.definitions(source.content, lines, found)
     problems: tuple[str, ...] = ()
@@ -55,20 +63,20 @@ def unparsed(source: SourceFile, problem: str) -> Parsed:
     problem  why; "" if there is just no grammar for the language
     """
     lines = lines_of(source.content)
-    symbols = _no_symbols()
-    return Parsed(
-        symbols=symbols,
-        references=_no_references(),
-        chunks=chunks(lines, symbols, np.zeros(len(lines), np.bool_)),
-        problems=(problem,) if problem else (),
-    )
+    cut = chunks(lines, _NO_SYMBOLS, np.zeros(len(lines), np.bool_))
+    return _unparsed(cut, problem)
 
 
-def _no_symbols() -> SymbolTable:
-    none = np.empty(0, np.uint32)
-    return SymbolTable([], none.astype(np.uint8), none, none, none, none, none.astype(np.int32))
+def unparsed_files(contents: Sequence[bytes], problems: Sequence[str]) -> list[Parsed]:
+    """What `unparsed` returns for each of several contents, in a third of the time."""
+    return [_unparsed(cut, problem) for cut, problem in zip(line_chunks(contents), problems, strict=True)]
 
 
-def _no_references() -> ReferenceTable:
-    none = np.empty(0, np.uint32)
-    return ReferenceTable([], none, none, none.astype(np.uint8))
+def _unparsed(cut: ChunkTable, problem: str) -> Parsed:
+    return Parsed(_NO_SYMBOLS, _NO_REFERENCES, cut, (problem,) if problem else ())
+
+
+# Shared by all files without any: a message with many of them then holds each of these arrays once.
+_NONE = np.empty(0, np.uint32)
+_NO_SYMBOLS = SymbolTable([], _NONE.astype(np.uint8), _NONE, _NONE, _NONE, _NONE, _NONE.astype(np.int32))
+_NO_REFERENCES = ReferenceTable([], _NONE, _NONE, _NONE.astype(np.uint8))

@@ -4,7 +4,8 @@ Grammars crash on odd input (SIGSEGV in a scanner), run for minutes, or eat giga
 the GIL: so it never runs in the writer. Each worker is a fresh interpreter (never forked) that takes one job
 at a time from a pipe and answers with one message. Before each file it notes the file's position, start and
 digest on a shared page; when it dies, or is killed for being late, the page says which file did it. That file
-alone is set aside (`Casualty`); the rest of the job is done again by a new worker.
+alone is set aside (`Casualty`); the rest of the job is done again by a new worker. What comes after parsing
+is done for all files of a job together; if a worker dies then, the job is done again file by file.
 
 Bounds: `queue_jobs` jobs wait here, one waits in each worker's pipe, `file_deadline_ms` for the parser to
 stop by itself, twice that plus a second until the worker is killed, `memory_mb` of address space beyond
@@ -24,7 +25,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -34,15 +35,17 @@ from config import cores
 from config.machine import numpy_variables
 from config.settings import Settings
 from indexer.jobs import Casualty, Job, JobResult, Outcome
-from indexer.records import FileChange, Skipped, SourceFile, Stat, Upsert
+from indexer.records import FileChange, Parsed, Skipped, SourceFile, Stat, Upsert
 
 if TYPE_CHECKING:
     from indexer.prepare import Preparer
     from indexer.store.lookup import Lookup
 
-# job id, file position (1-based; 0: idle), monotonic start in ns, digest being parsed (zeros: not read yet)
+# job id, file position (1-based; 0: idle; one past the last: all are being finished), monotonic start in ns,
+# digest being parsed (zeros: not read yet)
 _PAGE = struct.Struct("<QQQ16s")
 _JOBS_PER_WORKER = 2  # one running, one waiting in the pipe, so that a worker never idles between jobs
+_MEMORY_LIMIT = "memory limit"
 _KILLED_LATE = "deadline"
 # One thread per worker: the products of embedding are small, and threads of several workers that wait for
 # each other by spinning took Linux 6.1 from 4 to 1 MB/s on two cores.
@@ -159,6 +162,9 @@ class WorkerPool:
         if position == 0 or job_id != job.id:
             self._waiting.appendleft(job)  # it died between files: nobody's fault
             return
+        if position > len(job.paths):
+            self._waiting.appendleft(replace(job, alone=True))  # done once more, to see which file it is
+            return
         path = job.paths[position - 1]
         if not reason and status == -signal.SIGKILL and (job.root_id, path) not in self._killed_once:
             # Killed from outside (a person, the kernel's memory killer): the file may be innocent.
@@ -261,33 +267,67 @@ def run_job(
     """Look at every path of the job: one outcome each, in the order of the paths.
 
     `read` gives a file's content or why it is skipped, and its stat. `note` is told the job, the
-    position of the file (1-based) and, once it is known, the digest of what is about to be parsed.
+    position of the file (1-based) and, once it is known, the digest of what is about to be parsed; then, one
+    position past the last, that all files are being finished together.
     """
     outcomes: list[Outcome] = []
+    fresh: list[_Fresh] = []
     for position, path in enumerate(job.paths, 1):
         note(job.id, position, b"")
         found, stat = read(job.root, path)
         if isinstance(found, Skipped):
             outcomes.append(FileChange(path, None) if found.reason == "vanished" else found)
-        else:
-            assert stat is not None, path
-            note(job.id, position, found.digest)
-            outcomes.append(_upsert(job, path, found, stat, lookup, preparer))
+            continue
+        assert stat is not None, path
+        note(job.id, position, found.digest)
+        outcomes.append(Upsert(path, stat, found.digest, None))
+        if not lookup.known(found.digest):
+            fresh.append(_Fresh(position, found, _parse(job, path, found, lookup, preparer)))
+            if job.alone:
+                _finish(outcomes, fresh, preparer)
+                fresh.clear()
+    if fresh:
+        note(job.id, len(job.paths) + 1, b"")
+        try:
+            _finish(outcomes, fresh, preparer)
+        except MemoryError:
+            for one in fresh:
+                note(job.id, one.position, one.source.digest)
+                _finish(outcomes, [one], preparer)
     return outcomes
 
 
-def _upsert(
-    job: Job, path: bytes, source: SourceFile, stat: Stat, lookup: Lookup, preparer: Preparer
-) -> Upsert:
-    if lookup.known(source.digest):
-        return Upsert(path, stat, source.digest, None)
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A file that was read and parsed and is still to be finished."""
+
+    position: int
+    source: SourceFile
+    parsed: Parsed | str
+
+
+def _parse(job: Job, path: bytes, source: SourceFile, lookup: Lookup, preparer: Preparer) -> Parsed | str:
     reason = "killed a worker" if path in job.unparsed else lookup.quarantined(source.digest)
     if reason:
-        return Upsert(path, stat, source.digest, preparer.prepare_unparsed(source, reason))
+        return reason
     try:
-        return Upsert(path, stat, source.digest, preparer.prepare(source))
+        return preparer.parse(source)
     except MemoryError:
-        return Upsert(path, stat, source.digest, preparer.prepare_unparsed(source, "memory limit"))
+        return _MEMORY_LIMIT
+
+
+def _finish(outcomes: list[Outcome], fresh: Sequence[_Fresh], preparer: Preparer) -> None:
+    """Complete the outcomes of these files. Raises MemoryError only for several."""
+    try:
+        files = preparer.finish([one.source for one in fresh], [one.parsed for one in fresh])
+    except MemoryError:
+        if len(fresh) > 1:
+            raise
+        files = [preparer.prepare_unparsed(fresh[0].source, _MEMORY_LIMIT)]
+    for one, prepared in zip(fresh, files, strict=True):
+        upsert = outcomes[one.position - 1]
+        assert isinstance(upsert, Upsert), upsert
+        outcomes[one.position - 1] = replace(upsert, prepared=prepared)
 
 
 def pipe() -> tuple[Connection, Connection]:

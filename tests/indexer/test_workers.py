@@ -179,6 +179,63 @@ def wait_until_busy_with(pool: WorkerPool, wanted: int) -> int:
     raise AssertionError("the worker did not reach the file")
 
 
+def wait_until_finishing(pool: WorkerPool, n_paths: int) -> int:
+    """Wait until a worker is past its last file, where all are finished together; its process id."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for worker in pool._workers:
+            if worker.page.read()[1] == n_paths + 1:
+                return worker.process.pid
+    raise AssertionError("the worker did not finish the files")
+
+
+def test_a_death_while_files_are_finished_together_costs_none(start, tree: Path) -> None:
+    pool = start(1, file_deadline_ms=30_000)
+    (tree / "slow.py").write_bytes(SLOW)
+    pool.submit(job_of(tree, "m0.py", "slow.py", "m1.py"))
+    os.kill(wait_until_finishing(pool, 3), signal.SIGSEGV)
+    results = results_of(pool, 3)
+    assert [result.job.alone for result in results] == [True]
+    assert not [each for result in results for each in result.casualties]
+    found = outcomes_of(results)
+    assert found[b"m0.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
+    assert len(found[b"slow.py"].prepared.parsed.symbols) == 30_000
+
+
+class Forgetful(Preparer):
+    """Has too little memory for several files at once, and for one of them even alone."""
+
+    def finish(self, sources, parsed):
+        if len(sources) > 1 or (b"# 1" in sources[0].content and not isinstance(parsed[0], str)):
+            raise MemoryError
+        return super().finish(sources, parsed)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_files_that_need_too_much_memory_together_are_finished_one_by_one(
+    alone: bool, tree: Path, store: Path
+) -> None:
+    notes: list[tuple[int, int, bytes]] = []
+    lookup = Lookup(store)
+    job = replace(job_of(tree, "m0.py", "data.bin", "m1.py", "m2.py"), alone=alone)
+    limits = Limits.of(load(environ={}))
+    outcomes = run_job(
+        job,
+        lookup,
+        Forgetful(None, 5.0),
+        lambda root, path: read_source_stat(root, path, limits),
+        lambda *note: notes.append(note),
+    )
+    lookup.close()
+    assert [outcome.path for outcome in outcomes] == list(job.paths)
+    m0, data, m1, m2 = outcomes
+    assert isinstance(data, Skipped)
+    assert m0.prepared.parsed.symbols.name == m2.prepared.parsed.symbols.name == [b"Greeter", b"greet"]
+    assert m1.prepared.parsed.problems == ("memory limit",)
+    assert [position for _, position, digest in notes if not digest] == [1, 2, 3, 4] + [5] * (not alone)
+    assert notes[-1] == (job.id, 4, m2.digest)
+
+
 def test_one_kill_from_outside_is_forgiven(start, tree: Path) -> None:
     pool = start(1, file_deadline_ms=30_000)
     (tree / "slow.py").write_bytes(SLOW)
