@@ -337,16 +337,18 @@ class Vocabulary:
             | ((second == _DIGIT) & (size <= 5))
         )
         number = self._parts
-        found: list[int] = []
         length = np.ones(len(first), np.int64)
-        for i, (a, b, whole) in enumerate(zip(first.tolist(), last.tolist(), single.tolist(), strict=True)):
-            if whole:
-                found.append(number[lowered[a:b]])
-            else:
-                own_parts = [number[part] for part in camel_parts(joined[a:b])]
-                found += own_parts
-                length[i] = len(own_parts)
-        self._of_segment.extend(length, np.array(found, np.uint32))
+        ends = zip(first[single].tolist(), last[single].tolist(), strict=True)
+        item = np.array([number[lowered[a:b]] for a, b in ends], np.uint32)
+        camel = np.flatnonzero(~single)
+        if len(camel):
+            ends = zip(first[camel].tolist(), last[camel].tolist(), strict=True)
+            split = [camel_parts(joined[a:b]) for a, b in ends]
+            length[camel] = [len(found) for found in split]
+            before = camel - np.arange(len(camel))  # of the single ones
+            several = [number[part] for part in chain.from_iterable(split)]
+            item = np.insert(item, np.repeat(before, length[camel]), several)
+        self._of_segment.extend(length, item)
 
     def _drop_rare(self) -> None:
         """Keep up to half of the words: those that were met in more than one call, the most frequent first.

@@ -35,6 +35,7 @@ from config import cores
 from config.machine import numpy_variables
 from config.settings import Settings
 from indexer.jobs import Casualty, Job, JobResult, Outcome
+from indexer.packing import pack, unpack
 from indexer.records import FileChange, Parsed, Skipped, SourceFile, Stat, Upsert
 
 if TYPE_CHECKING:
@@ -138,14 +139,14 @@ class WorkerPool:
 
     def _receive(self, worker: _Worker, results: list[JobResult]) -> None:
         try:
-            job_id, outcomes = worker.connection.recv()
+            job_id, packed = worker.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             worker.kill()
             self._bury(worker, "", results)
             return
         job = worker.jobs.popleft()
         assert job.id == job_id, (job.id, job_id)
-        results.append(JobResult(job, outcomes, tuple(self._casualties.pop(job.id, ()))))
+        results.append(JobResult(job, unpack(packed), tuple(self._casualties.pop(job.id, ()))))
 
     def _bury(self, worker: _Worker, reason: str, results: list[JobResult]) -> None:
         """Replace a dead worker and give its jobs back, without the parser for the file that killed it."""
@@ -387,7 +388,7 @@ def main(arguments: Sequence[str]) -> int:
             own = replace(limits, languages=message.languages)
             read = partial(read_source_stat, limits=own, directories=directories)
             outcomes = run_job(message, lookup, preparer, read, page.note)
-        connection.send((message.id, outcomes))
+        connection.send((message.id, pack(outcomes)))
         page.clear()
 
 
