@@ -15,7 +15,6 @@ of a large tree stand in one place, and the others are the ones worth keeping.
 from __future__ import annotations
 
 from collections import defaultdict
-from hashlib import blake2b
 from itertools import chain, count, islice
 from typing import Generic, TypeVar
 
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from indexer.records import I64, U32, U64
 from indexer.words import (
     IS_WORD,
+    MULTIPLY,
     PARTS_MAX,
     UNDERSCORE,
     WORD_BYTES_MAX,
@@ -39,7 +39,7 @@ WORDS_MAX = 200_000  # with their parts some 40 MB; Linux 6.1 has 2 million word
 NO_TERM = 0  # the hash of no whole word; one word in 2^64 has it and is not found as a whole
 KEY_BYTES = 8
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads keys over a table (Knuth, TAOCP 6.4)
-_MULTIPLY = np.uint64(0xD6E8FEB86659FD93)  # with a shift by half: a mixer (Evensen's rrmxmx family)
+_MULTIPLY = np.uint64(MULTIPLY)
 _HALF = np.uint64(32)
 _MASKS: U64 = np.array([(1 << 8 * n) - 1 for n in range(KEY_BYTES + 1)], np.uint64)
 _NOWHERE: I64 = np.zeros(0, np.int64)
@@ -90,8 +90,18 @@ class Words:
         return keys_of(self.padded, self.start + 1, self.end - self.start)
 
 
+def term_hashes(padded: bytes, start: I64, length: I64) -> U64:
+    """Return `term_hash` of padded[start:start + length]; otherwise like `keys_of`."""
+    hashes = keys_of(padded, start, length)
+    short = np.flatnonzero(length <= KEY_BYTES)
+    hashes[short] = _mixed(_mixed(hashes[short]))
+    return hashes
+
+
 def keys_of(padded: bytes, start: I64, length: I64) -> U64:
     """Return the keys of padded[start:start + length], none of which is empty or has a zero byte.
+
+    A longer one has its `term_hash`.
 
     padded  at least KEY_BYTES bytes of anything follow the last of them
     """
@@ -105,7 +115,7 @@ def keys_of(padded: bytes, start: I64, length: I64) -> U64:
         key = _mixed(key) ^ (windows[at] & _MASKS[np.minimum(left, KEY_BYTES)])
         over = left > KEY_BYTES
         ended = ~over
-        keys[longer[ended]] = np.maximum(_mixed(_mixed(key[ended])), np.uint64(1))
+        keys[longer[ended]] = _mixed(_mixed(key[ended]))
         longer, at, left, key = longer[over], at[over], left[over], key[over]
     return keys
 
@@ -283,7 +293,10 @@ class Vocabulary:
         added = len(self._parts) - len(self._part_list)
         latest = list(islice(reversed(self._parts), added))[::-1]
         self._part_list += latest
-        self._part_hash.extend(_hashes(latest))
+        length = np.fromiter(map(len, latest), np.int64, len(latest))
+        self._part_hash.extend(
+            term_hashes(b"".join([*latest, bytes(KEY_BYTES)]), np.cumsum(length) - length, length)
+        )
 
     def _split_plain(self, words: Words, start: I64, size: I64) -> tuple[I64, U32, U64]:
         """Return of ASCII words how many parts each has, the parts, and the hash of each as a whole."""
@@ -314,9 +327,8 @@ class Vocabulary:
             length = np.minimum(length, PARTS_MAX)
         several = np.flatnonzero(length > 1)
         b = ends[several] - 1
-        slices = zip((b - size[several]).tolist(), b.tolist(), strict=True)
         hashes = np.full(len(size), NO_TERM, np.uint64)
-        hashes[several] = _hashes([lowered[i:j] for i, j in slices])
+        hashes[several] = term_hashes(lowered, b - size[several], size[several])
         return length, item, hashes
 
     def _learn_segments(self, joined: bytes, lowered: bytes, first: I64, last: I64) -> None:
@@ -390,11 +402,6 @@ _KINDS = bytes(
     _SMALL * (97 <= b <= 122) + _CAPITAL * (65 <= b <= 90) + _DIGIT * (48 <= b <= 57) for b in range(256)
 )
 _NO_HASHES: U64 = np.zeros(0, np.uint64)
-
-
-def _hashes(terms: list[bytes]) -> U64:
-    digests = b"".join([blake2b(term, digest_size=8).digest() for term in terms])
-    return np.frombuffer(digests, "<u8")
 
 
 def _whole_hash(word: bytes, n_parts: int) -> int:

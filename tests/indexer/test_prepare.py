@@ -85,11 +85,11 @@ def test_after_a_lack_of_memory_the_vocabulary_is_a_new_one(monkeypatch: pytest.
     model, files = load_static_model(), sources()
     preparer = Preparer(model, 60.0)
 
-    def fail(_terms: list[bytes]) -> None:
+    def fail(*_: object) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr("indexer.vocabulary._hashes", fail)
+        patched.setattr("indexer.vocabulary.term_hashes", fail)
         with pytest.raises(MemoryError):
             preparer.prepare(files[0])
     assert flat(preparer.prepare(files[0])) == flat(Preparer(model, 60.0).prepare(files[0]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,8 +57,24 @@ def test_a_very_long_word_is_one_term() -> None:
 
 
 def test_term_hashes_never_change() -> None:
-    assert term_hash(b"config") == 0x19EB9613562925C4
-    assert term_hash("größe".encode()) == 0xE99A32C955E1F8F4
+    assert term_hash(b"config") == 0x5DD4B7E6E0F23BC
+    assert term_hash("größe".encode()) == 0xCACAEC8264EC026D
+    assert term_hash(b"getconfiguration") == 0xD45FF36F2345E16B
+
+
+@given(st.lists(st.text("ab_é", min_size=1, max_size=30).map(str.encode), max_size=50, unique=True))
+def test_term_hashes_differ_and_are_spread(found: list[bytes]) -> None:
+    hashes = [term_hash(term) for term in found]
+    assert len(set(hashes)) == len(found)
+    assert all(0 < each < 1 << 64 for each in hashes)
+
+
+def test_term_hashes_of_like_terms_fill_their_range_evenly() -> None:
+    hashes = [term_hash(b"%s%d" % (stem, i)) for stem in (b"x", b"register_name_") for i in range(4096)]
+    for shift in (0, 28, 56):  # 8,192 hashes over 256 values: 32 each, and a sixth of that is one deviation
+        counts = Counter(each >> shift & 0xFF for each in hashes)
+        assert len(counts) == 256
+        assert max(counts.values()) < 70
 
 
 @given(st.binary(max_size=200))
