@@ -8,6 +8,7 @@ a few gaps instead of eighty, and stops when none of the weaker ones can win.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
@@ -93,11 +94,12 @@ class _Cutter:
     """Cuts one file after the other."""
 
     def __init__(self, start: I64, kind: U8) -> None:
-        self._start: list[int] = start.tolist()
+        # Arrays of Python's, not lists: few elements are ever looked at, and making an int costs 40 ns.
+        self._start = array("q", start.tobytes())
         self._kind: bytes = kind.tobytes()
         # From the strongest class down: its strength, the gaps of this class or a stronger one.
-        self._gaps: list[tuple[float, list[int] | None]] = [
-            (_STRENGTH[least], np.flatnonzero(kind >= least).tolist()) for least in (3, 2, 1)
+        self._gaps: list[tuple[float, array[int] | None]] = [
+            (_STRENGTH[least], array("q", np.flatnonzero(kind >= least).tobytes())) for least in (3, 2, 1)
         ]
         self._gaps.append((_STRENGTH[0], None))  # all gaps
 
@@ -125,10 +127,13 @@ class _Cutter:
                 if best > strength:  # what it has at the target size: no gap of this class or below is better
                     break
                 if lines is None:
-                    around = [aim - 1, aim]
+                    around = (aim - 1, aim)
                 else:
                     place = hints[level] = bisect_left(lines, aim, hints[level])
-                    around = lines[place - 1 : place + 1] if place else lines[:1]
+                    around = (
+                        lines[place - 1] if place else at,
+                        lines[place] if place < len(lines) else at,
+                    )
                 for gap in around:
                     if at < gap <= limit:
                         size, by_bytes = _BY_LINES[gap - at], (start[gap] - here) / TARGET_BYTES
@@ -142,19 +147,14 @@ class _Cutter:
 
 
 def _tables(begin: I64, start: I64, first: I64, cuts: I64, ends: list[int]) -> list[ChunkTable]:
-    offset = start[cuts]
+    n_cuts = np.diff(ends, prepend=0)
+    offset = (start[cuts] - np.repeat(begin[:-1], n_cuts)).astype(np.uint32)
+    line = (cuts - np.repeat(first - 1, n_cuts)).astype(np.uint32)
+    symbol = np.full(len(cuts), -1, np.int32)
     tables: list[ChunkTable] = []
     a = 0
-    for b, base, line in zip(ends, begin.tolist(), first.tolist(), strict=False):
-        where = (offset[a:b] - base).astype(np.uint32)
-        n = max(b - a - 1, 0)
-        tables.append(
-            ChunkTable(
-                start=where[:-1],
-                end=where[1:],
-                line=(cuts[a : a + n] - (line - 1)).astype(np.uint32),
-                symbol=np.full(n, -1, np.int32),
-            )
-        )
+    for b in ends:
+        own = slice(a, max(a, b - 1))  # the last cut is the end of the file
+        tables.append(ChunkTable(offset[own], offset[a + 1 : b], line[own], symbol[own]))
         a = b
     return tables
