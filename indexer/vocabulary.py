@@ -273,8 +273,9 @@ class Vocabulary:
         start, size = words.start[fresh], words.end[fresh] - words.start[fresh]
         odd = np.flatnonzero(size > WORD_BYTES_MAX)
         if not words.text.isascii():
-            high = np.append(0, np.cumsum(np.frombuffer(words.text, np.uint8) >= 0x80))
-            odd = np.flatnonzero((size > WORD_BYTES_MAX) | (high[start + size] > high[start]))
+            high = np.flatnonzero(np.frombuffer(words.text, np.uint8) >= 0x80)
+            foreign = np.searchsorted(high, start) < np.searchsorted(high, start + size)
+            odd = np.flatnonzero((size > WORD_BYTES_MAX) | foreign)
         plain_size = size.copy()
         plain_size[odd] = 0
         length, item, hashes = self._split_plain(words, start, plain_size)
