@@ -45,7 +45,9 @@ from search.retrieve import DOCS_MAX, Lists, retrieve
 from search.trust import States, trust
 
 GRACE_MS = 50.0  # past the deadline, for showing what was found within it
-FILES_MAX = 2_000  # files of a query that only filters, listed at most
+FILES_MAX = (
+    2_000  # files of a query that only filters, listed at least; twice what is asked for, if that is more
+)
 
 
 class Engine:
@@ -99,7 +101,7 @@ class Engine:
         scope = _scope(request, facts)
         slots = admitted(plan, scope, search, _docs_max(plan, request))
         lists = retrieve(plan, slots, search, self._settings.rank, request.limit)
-        table = _candidates(plan, slots, lists, search)
+        table = _candidates(plan, slots, lists, search, request.limit)
         disk = Disk(facts, self._settings.index.file_bytes_max)
         hits = self._hits(plan, table, search, request, disk)
         if not hits and budget.over():
@@ -212,7 +214,7 @@ def _docs_max(plan: Plan, request: SearchRequest) -> int | None:
     return None if plan.ranked or plan.sources else max(DOCS_MAX, 4 * request.limit)
 
 
-def _candidates(plan: Plan, slots: Bool, lists: Lists, search: Search) -> Candidates:
+def _candidates(plan: Plan, slots: Bool, lists: Lists, search: Search, limit: int) -> Candidates:
     start = search.budget.spent_ms()
     table = gather(search.snapshot, search.facts, slots, lists.places, lists.chunks, lists.files)
     if not plan.sources and not plan.ranked:
@@ -220,7 +222,7 @@ def _candidates(plan: Plan, slots: Bool, lists: Lists, search: Search) -> Candid
         silent = slots.copy()
         silent[table.slot] = False
         if silent.any():
-            files = [("file", *_listed(silent, plan, search.facts))]
+            files = [("file", *_listed(silent, plan, search.facts, max(FILES_MAX, 2 * limit)))]
             table = gather(search.snapshot, search.facts, slots, lists.places, lists.chunks, files)
     n = len(table)
     if plan.types == "symbol":
@@ -233,15 +235,15 @@ def _candidates(plan: Plan, slots: Bool, lists: Lists, search: Search) -> Candid
     return table
 
 
-def _listed(slots: Bool, plan: Plan, facts: RootFacts) -> tuple[I64, F32]:
-    """Return files in the order they are listed in: by time where the query is about time, else by path."""
+def _listed(slots: Bool, plan: Plan, facts: RootFacts, n: int) -> tuple[I64, F32]:
+    """Return the first n files as they are listed: by time where the query is about time, else by path."""
     numbers = np.flatnonzero(slots)
     by_time = any(isinstance(t, Field) and t.name in ("since", "changed") for t in terms(plan.query))
     if by_time:
         numbers = numbers[np.argsort(-facts.view.mtime_ns[numbers], kind="stable")]
     else:
         numbers = numbers[np.argsort(facts.paths[numbers])]
-    numbers = numbers[:FILES_MAX]
+    numbers = numbers[:n]
     # Hundredths of a point: the order stands, but whatever a term found comes first.
     return numbers, np.linspace(1e-2, 1e-3, max(1, len(numbers)), dtype=np.float32)[: len(numbers)]
 

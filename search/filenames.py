@@ -32,9 +32,9 @@ from search.fuzzy import (
     run_scores,
     top_rows,
 )
+from search.matcher import BadPattern, Matcher
 from search.name_regex import regex_rows
 from search.nametable import NameTable
-from search.matcher import BadPattern, Matcher
 
 Kind = Literal["fuzzy", "exact", "prefix", "suffix", "equal"]
 MODES = ("fuzzy", "substring", "regex")

@@ -13,9 +13,9 @@ import numpy as np
 
 from indexer.records import I64
 from search.fuzzy import Coded, end_places, run_places
+from search.matcher import Matcher
 from search.nametable import NameTable
 from search.regex_syntax import Cat, Chars, Edge, Node, Unsupported, parse_regex
-from search.matcher import Matcher
 
 _ONE_BY_ONE = 4  # where less than one path in so many is left, RE2 is asked for each by itself
 
