@@ -111,7 +111,7 @@ class Supervisor:
         """
         self._plan = plan
         self._report_to = report_to
-        for directory in {plan.lock_path.parent, plan.log_path.parent, Path(plan.socket_path).parent}:
+        for directory in (plan.lock_path.parent, plan.log_path.parent, Path(plan.socket_path).parent):
             paths.ensure_private_dir(directory)
         self._lock_fd = _take_lock(plan)
         _write(plan.pid_path, f"{os.getpid()}\n")
