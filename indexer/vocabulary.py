@@ -2,8 +2,8 @@
 
 A file has a word every eight bytes and few of them are new. So words are found and looked up as arrays: a
 class of bytes gives their ends, the bytes themselves a 64-bit key, and a hash table that is two arrays gives
-the number. Only a word that this process has not met for a long time is looked at by itself. (A dictionary
-of bytes objects costs 25 ns a byte of source, this 5.)
+the number. Only what stands between two underscores for the first time in a while is looked at by itself. (A
+dictionary of bytes objects, file by file, took 69 ns a byte of Linux 6.1 to count and split; this takes 22.)
 
 Two words with one key would be taken for one. Up to eight bytes the key is the word; the keys of longer ones
 collide as rarely as the 64-bit hashes under which terms are stored.
