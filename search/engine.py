@@ -181,14 +181,14 @@ class Engine:
     ) -> list[Hit]:
         start = search.budget.spent_ms()
         asked = _asked(plan, request)
-        known = features(search.snapshot, search.facts, table, plan.words, asked, self._now())
+        known = features(search.snapshot, search.facts, table, plan.words, asked, self._now(), search.reading)
         # A bare query asks where to look: every file once, then again. NDCG@10 0.825, and 0.802 with three.
         asks = bool(plan.sources or plan.ranked)
         ranking = fuse(known, self._settings.rank, 1 if asks else PER_FILE)
         search.step("rank", start, len(table), len(table))
         start = search.budget.spent_ms()
         style = Style(request.context, self._settings.query.snippet_chars_max, request.explain)
-        maker = HitMaker(search.snapshot, search.facts, plan, table, disk, style)
+        maker = HitMaker(search.snapshot, search.facts, plan, table, disk, style, search.reading)
         hits: list[Hit] = []
         for hit in islice(maker.hits(ranking), request.limit):
             hits.append(hit)
@@ -211,7 +211,7 @@ def _scope(request: SearchRequest | GrepRequest, facts: RootFacts) -> Bool:
 
 def _docs_max(plan: Plan, request: SearchRequest) -> int | None:
     """Return after how many files the last text may stop; what ranks after it needs all of them."""
-    return None if plan.ranked or plan.sources else max(DOCS_MAX, 4 * request.limit)
+    return None if plan.ranked or plan.sources else max(DOCS_MAX, 2 * request.limit)
 
 
 def _candidates(plan: Plan, slots: Bool, lists: Lists, search: Search, limit: int) -> Candidates:

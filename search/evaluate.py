@@ -29,7 +29,6 @@ from search.places import (
     by_segment,
     chunk_places,
     definitions_at,
-    join_places,
     make_places,
     segment_masks,
 )
@@ -48,6 +47,7 @@ from search.plan import (
     Without,
 )
 from search.query import Meaning, Similar
+from search.reading import Reading
 from search.regex_trigrams import TrigramQuery, conjunction
 from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
 from search.text import TextMatches, search_docs
@@ -89,9 +89,13 @@ class Search:
     case: Case = "smart"
     per_doc: int = 10  # matches kept of one document
     text_budget_ms: float = 2000.0
+    reading: Reading = field(init=False)
     evidence: list[Evidence] = field(default_factory=list)
     steps: list[StepReport] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)  # why the answer is incomplete
+
+    def __post_init__(self) -> None:
+        self.reading = Reading(self.snapshot)
 
     def step(
         self, name: str, started_ms: float, candidates: SupportsInt, kept: SupportsInt, note: str = ""
@@ -193,24 +197,18 @@ def search_texts(
     query: TrigramQuery | None = None,
 ) -> TextFound:
     """Search the documents of a mask; with a limit, those that ranking does not demote come first."""
-    budget = search.budget.part(search.text_budget_ms)
-    parts = [mask]
-    if docs_max is not None:
-        liked = search.facts.doc_mask(search.facts.flags == 0) & mask
-        parts = [liked, mask & ~liked]
-    places: list[Places] = []
-    candidates, reason = 0, ""
-    for part in parts:
-        if reason or not part.any():
-            continue
-        left = None if docs_max is None else docs_max - sum(len(np.unique(p.doc)) for p in places)
-        found = search_docs(
-            search.snapshot, matcher, part, budget, docs_max=left, per_doc=per_doc, query=query
-        )
-        places.append(places_of(found))
-        candidates += found.candidates
-        reason = found.reason
-    return TextFound(join_places(places), candidates, reason)
+    found = search_docs(
+        search.snapshot,
+        matcher,
+        mask,
+        search.budget.part(search.text_budget_ms),
+        docs_max=docs_max,
+        per_doc=per_doc,
+        first=None if docs_max is None else search.facts.doc_mask(search.facts.flags == 0),
+        query=query,
+        reading=search.reading,
+    )
+    return TextFound(places_of(found), found.candidates, found.reason)
 
 
 def places_of(found: TextMatches) -> Places:

@@ -27,7 +27,7 @@ from search.places import (
     definitions_of_chunks,
 )
 from search.rank import Asked, Features
-from search.stretch import docs_at_once
+from search.reading import Reading
 from search.symbol import EXACT, FOLDED, PREFIX
 
 RECENT_NS = 86_400 * 10**9
@@ -101,12 +101,13 @@ def features(
     words: tuple[str, ...],
     asked: Asked,
     now: float,
+    reading: Reading,
 ) -> Features:
     """Return what ranking looks at."""
     definition = _named_definition(snapshot, candidates)
     flag = facts.flags[candidates.slot]
     match, kind = _names(snapshot, candidates, definition, words)
-    whole, exact = _edges(snapshot, candidates, words)
+    whole, exact = _edges(reading, candidates, words)
     terms = query_terms(words)
     covered = np.zeros(len(candidates), np.float32)
     if len(words) > 1:
@@ -353,28 +354,27 @@ def _names(snapshot: Snapshot, table: Candidates, definition: I64, words: tuple[
     return match.astype(np.float32), kind
 
 
-def _edges(snapshot: Snapshot, table: Candidates, words: tuple[str, ...]) -> tuple[Bool, Bool]:
+def _edges(reading: Reading, table: Candidates, words: tuple[str, ...]) -> tuple[Bool, Bool]:
     """Return which candidates are whole words, and which are spelled as one of the query's words."""
     whole = np.zeros(len(table), np.bool_)
     exact = np.zeros(len(table), np.bool_)
     spelled = {word.encode("utf-8", "surrogateescape") for word in words}
     spelled |= {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
     rows = np.flatnonzero(~table.is_chunk & ~table.is_file & (table.end > table.start))
-    for segment, _, positions, ordinals in by_segment(snapshot, table.doc[rows]):
-        at = rows[positions]
-        distinct, which = np.unique(ordinals, return_inverse=True)
-        text = docs_at_once(segment, distinct)
-        content = np.frombuffer(text.content, np.uint8)
-        first = text.start[which]
-        start, end = first + table.start[at], first + table.end[at]
-        # Separators stand between documents, so the bytes around a match can be read, but for the first.
-        left = ~_IS_WORD[content[np.maximum(start - 1, 0)]] | ~_IS_WORD[content[start]] | (start == 0)
-        right = ~_IS_WORD[content[np.minimum(end, len(content) - 1)]] | ~_IS_WORD[content[end - 1]]
-        whole[at] = left & right
-        lengths = {len(word) for word in spelled}
-        some = np.flatnonzero(np.isin(end - start, list(lengths)))
-        for i in some.tolist():
-            exact[at[i]] = text.content[start[i] : end[i]] in spelled
+    if not len(rows):
+        return whole, exact
+    around = bytearray()  # of each candidate: the byte before it, its first, its last, the byte behind it
+    spells: list[bool] = []
+    places = zip(table.doc[rows].tolist(), table.start[rows].tolist(), table.end[rows].tolist(), strict=True)
+    for doc, start, end in places:
+        content = reading.content(doc)
+        around += content[start - 1 : start] or b"\n"
+        around += content[start : start + 1] + content[end - 1 : end]
+        around += content[end : end + 1] or b"\n"
+        spells.append(content[start:end] in spelled)
+    is_word = _IS_WORD[np.frombuffer(around, np.uint8).reshape(-1, 4)]
+    whole[rows] = ~(is_word[:, 0] & is_word[:, 1]) & ~(is_word[:, 2] & is_word[:, 3])
+    exact[rows] = spells
     return whole, exact
 
 

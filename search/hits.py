@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from indexer.records import KINDS
+from indexer.records import I64, KINDS
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 from search.answer import Hit
@@ -26,9 +26,11 @@ from search.live import Disk, find_name, nearest, same_line
 from search.places import NONE, definitions_at
 from search.plan import Both, Case, Either, Node, Plan, Text, Without
 from search.rank import Ranking
+from search.reading import Reading
 from search.snippet import Span, column, line_number, line_span, lines_around
 from search.symbol import dotted
 
+ROWS_AT_ONCE = 64  # candidates that are looked at together
 CHUNK_CONTEXT = 2  # lines shown below the best line of a chunk, where the request asks for no context
 
 
@@ -61,6 +63,7 @@ class HitMaker:
         candidates: Candidates,
         disk: Disk,
         style: Style,
+        reading: Reading,
     ) -> None:
         self._snapshot = snapshot
         self._facts = facts
@@ -70,12 +73,15 @@ class HitMaker:
         self._style = style
         self._texts = _positive_texts(plan.tree, plan.case)
         self._words = word_pattern(plan.words)
-        self._contents: dict[int, bytes] = {}
+        self._reading = reading
+        self._around: dict[int, int] = {}  # row -> innermost definition around it
 
     def hits(self, ranking: Ranking) -> Iterator[Hit]:
         """Yield hits in order; a line is shown once."""
         shown: set[tuple[int, int]] = set()
-        for row in ranking.order.tolist():
+        for i, row in enumerate(ranking.order.tolist()):
+            if i % ROWS_AT_ONCE == 0:
+                self._look_around(ranking.order[i : i + ROWS_AT_ONCE])
             hit = self._hit(row, ranking)
             if hit is None:
                 continue
@@ -84,6 +90,13 @@ class HitMaker:
                 shown.add(key)
                 yield hit
 
+    def _look_around(self, rows: I64) -> None:
+        """Find the definitions around many candidates together: one by one it is 0.1 ms each."""
+        table = self._table
+        rows = rows[(table.definition[rows] < 0) & ~table.is_file[rows] & ~table.is_chunk[rows]]
+        found = definitions_at(self._snapshot, table.doc[rows], table.start[rows])
+        self._around = dict(zip(rows.tolist(), found.tolist(), strict=True))
+
     def _hit(self, row: int, ranking: Ranking) -> Hit | None:
         table = self._table
         slot, doc = int(table.slot[row]), int(table.doc[row])
@@ -91,7 +104,7 @@ class HitMaker:
         if current.state == "gone":
             return None
         segment, ordinal = self._snapshot.locate_doc(doc)
-        indexed = self._content(segment, ordinal, doc)
+        indexed = self._reading.content(doc)
         place = self._indexed_place(row, segment, indexed)
         content, live = indexed, current.state == "changed"
         if live:
@@ -145,14 +158,6 @@ class HitMaker:
         if self._table.is_file[row]:
             return "file"
         return "symbol" if self._table.definition[row] >= 0 else "line"
-
-    def _content(self, segment: Segment, ordinal: int, doc: int) -> bytes:
-        known = self._contents.get(doc)
-        if known is None:
-            if len(self._contents) > 64:
-                self._contents.clear()
-            known = self._contents[doc] = segment.doc_bytes(ordinal)
-        return known
 
     def _indexed_place(self, row: int, segment: Segment, content: bytes) -> _Place:
         table = self._table
@@ -231,8 +236,11 @@ class HitMaker:
         """Return the dotted name and the kind of the definition that the hit is, or stands in."""
         definition = int(self._table.definition[row])
         if definition < 0 and not live and not self._table.is_file[row]:
-            at = definitions_at(self._snapshot, np.array([doc]), np.array([place.start]))
-            definition = int(at[0])
+            known = self._around.get(row)
+            if known is None:
+                at = definitions_at(self._snapshot, np.array([doc]), np.array([place.start]))
+                known = int(at[0])
+            definition = known
         if definition < 0:
             return "", ""
         return dotted(segment, definition), KINDS[int(segment.def_kind[definition])]

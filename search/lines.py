@@ -80,25 +80,11 @@ class LineTables(Protocol):
     def page_line(self) -> U32: ...
 
 
-class LinePattern:
-    """A pattern for `find`. Raises BadPattern."""
+class LineFinder:
+    """Looks for a pattern, none of whose matches holds a newline."""
 
-    def __init__(
-        self, pattern: str, case: Case = "yes", *, literal: bool = False, word: bool = False
-    ) -> None:
-        r"""Read an RE2 pattern, or plain text where `literal`.
-
-        word  only between word boundaries, as `\b(?:pattern)\b`
-        """
-        if literal:
-            pattern = rf"\Q{pattern.replace(_END_QUOTE, _SPLIT_QUOTE)}\E"
-        elif _ANY_BYTE.search(pattern):  # it matches newlines, whatever RE2 is told
-            raise BadPattern(r"\C is not for searching line by line; use . or (?s:.)")
-        if word:
-            pattern = rf"\b(?:{pattern})\b"
-        matcher = Matcher(pattern, case, lines=True)
-        self.query = matcher.query
-        self.pattern = pattern
+    def __init__(self, matcher: Matcher) -> None:
+        """Choose the way; `matcher` may be compiled for lines or match no newline anyway."""
         self._match = matcher.match
         self.whole_docs = matcher.by_itself  # \A or \z: it wants all pages of a document
         node = None if matcher.by_itself else matcher.node
@@ -165,6 +151,27 @@ class LinePattern:
             found.starts += [at + start for at in inside.starts]
             found.ends += [at + start for at in inside.ends]
         return found.arrays()
+
+
+class LinePattern(LineFinder):
+    """A pattern that is searched for line by line. Raises BadPattern."""
+
+    def __init__(
+        self, pattern: str, case: Case = "yes", *, literal: bool = False, word: bool = False
+    ) -> None:
+        r"""Read an RE2 pattern, or plain text where `literal`.
+
+        word  only between word boundaries, as `\b(?:pattern)\b`
+        """
+        if literal:
+            pattern = rf"\Q{pattern.replace(_END_QUOTE, _SPLIT_QUOTE)}\E"
+        elif _ANY_BYTE.search(pattern):  # it matches newlines, whatever RE2 is told
+            raise BadPattern(r"\C is not for searching line by line; use . or (?s:.)")
+        if word:
+            pattern = rf"\b(?:{pattern})\b"
+        matcher = Matcher(pattern, case, lines=True)
+        super().__init__(matcher)
+        self.query = matcher.query
 
 
 class _Spans:

@@ -382,7 +382,10 @@ def _order(node: Node, estimate: Estimate) -> Node:
 
 
 def _ordered(nodes: Iterable[Node], estimate: Estimate) -> list[Node]:
-    return sorted(nodes, key=lambda node: _cost(node, estimate))
+    listed = list(nodes)
+    if len(listed) > 1:  # an estimate reads the tables of every segment
+        listed.sort(key=lambda node: _cost(node, estimate))
+    return listed
 
 
 _FIELD_COST = {"root": 0.0, "lang": 1.0, "since": 2.0, "path": 3.0, "file": 4.0, "changed": 1e6}

@@ -129,6 +129,21 @@ def atoms(node: Node) -> Iterable[Chars | Edge]:
         yield node
 
 
+def can_be_empty(node: Node) -> bool:
+    """Whether a match may hold no character at all."""
+    match node:
+        case Chars():
+            return False
+        case Edge():
+            return True
+        case Cat(parts):
+            return all(can_be_empty(part) for part in parts)
+        case Alt(parts):
+            return any(can_be_empty(part) for part in parts)
+        case Repeat(part, least):
+            return least == 0 or can_be_empty(part)
+
+
 def _char(code: int, fold: bool) -> Chars:
     return _chars(((code, code),), fold)
 

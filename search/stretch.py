@@ -8,7 +8,7 @@ is not the last of its document by nothing: it ends with a newline.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Stretch:
     content: bytes
     start: I64  # of each piece in `content`
     end: I64  # the separator not included
+    offset: I64  # of each in its document
+    whole: Bool  # whether each is all of its document
 
 
 def page_stretches(segment: Contents, pages: I64, bytes_max: int) -> Iterator[Stretch]:
@@ -59,18 +61,14 @@ def doc_stretches(segment: Contents, ordinals: I64, bytes_max: int) -> Iterator[
     cuts[at] = np.diff(shares[at], append=-1) != 0
     for stretch in _cut(segment, pages, block, first, last, cuts):
         if len(stretch.ordinals) == len(np.unique(stretch.ordinals)):
-            yield Stretch(stretch.ordinals, stretch.ordinals, stretch.content, stretch.start, stretch.end)
+            yield replace(stretch, pieces=stretch.ordinals)
             continue
         begins = np.flatnonzero(np.diff(stretch.ordinals, prepend=-1))
         docs = stretch.ordinals[begins]
         end = stretch.end[np.append(begins[1:], len(stretch.end)) - 1]
-        yield Stretch(docs, docs, stretch.content, stretch.start[begins], end)
-
-
-def docs_at_once(segment: Contents, ordinals: I64) -> Stretch:
-    """Return whole documents (sorted ordinals, at least one) as one stretch."""
-    (stretch,) = doc_stretches(segment, ordinals, 1 << 62)
-    return stretch
+        whole = np.ones(len(docs), np.bool_)
+        offset = np.zeros(len(docs), np.int64)
+        yield Stretch(docs, docs, stretch.content, stretch.start[begins], end, offset, whole)
 
 
 def _is_last(segment: Contents, pages: I64) -> Bool:
@@ -107,12 +105,16 @@ def _stretch(segment: Contents, pages: I64, blocks: I64, firsts: I64) -> Stretch
         cuts = (begins[low:high] - block_start).tolist()
         parts += [content[a : a + n] for a, n in zip(cuts, spaced[low:high].tolist(), strict=True)]
     after = np.cumsum(spaced)
+    ordinals = segment.page_doc[pages]
+    last = _is_last(segment, pages)
     return Stretch(
         pieces=pages,
-        ordinals=segment.page_doc[pages],
+        ordinals=ordinals,
         content=parts[0] if len(parts) == 1 else b"".join(parts),
         start=after - spaced,
-        end=after - np.where(_is_last(segment, pages), len(SEPARATOR), 0),
+        end=after - np.where(last, len(SEPARATOR), 0),
+        offset=segment.page_start[pages].astype(np.int64),
+        whole=last & (segment.doc_page[ordinals] == pages),
     )
 
 
@@ -129,4 +131,4 @@ class OneText:
 def stretch_of_text(content: bytes) -> tuple[OneText, Stretch]:
     """Return a text that no segment holds as a stretch, and what stands for its segment."""
     zero, end = np.array([0], np.int64), np.array([len(content)], np.int64)
-    return OneText(content), Stretch(zero, zero, content + SEPARATOR, zero, end)
+    return OneText(content), Stretch(zero, zero, content + SEPARATOR, zero, end, zero, np.ones(1, np.bool_))

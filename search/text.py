@@ -9,17 +9,22 @@ that would reach past its document is looked for again inside of it. Patterns th
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
 from indexer.records import I64, U32, Bool
 from search.budget import Budget
-from search.candidates import Contents, TrigramFilter, as_ordinals
+from search.candidates import Contents, TrigramFilter, as_ordinals, pages_of
+from search.lines import LineFinder
 from search.matcher import PER_DOC, Matcher, Span
+from search.reading import Reading
+from search.regex_syntax import can_be_empty
 from search.regex_trigrams import TrigramQuery
-from search.stretch import Stretch, doc_stretches
+from search.stretch import Stretch, doc_stretches, page_stretches
 
 STRETCH_BYTES = 1 << 18  # unpacked between two looks at the clock, and before a search that stops early
 
@@ -62,28 +67,97 @@ def search_docs(
     *,
     docs_max: int | None = None,
     per_doc: int = PER_DOC,
+    first: Bool | None = None,
     query: TrigramQuery | None = None,
+    reading: Reading | None = None,
 ) -> TextMatches:
     """Return the documents that contain a match, and the first `per_doc` matches in each.
 
     doc_mask  bool over all documents of the snapshot; None: all
     docs_max  stop after so many documents
-    query     a stronger trigram condition than the matcher's own, if the caller knows one
+    first     bool over all documents: these are searched before the others, and come first
+    query     a stronger trigram condition on documents than the matcher's own, if the caller knows one
+    reading   keeps what was unpacked and matches
 
     The result is a function of the arguments unless time runs out. Raises Cancelled.
     """
-    found = _Found(docs_max, per_doc)
+    found = _Found(docs_max, per_doc, reading)
     narrow = TrigramFilter(matcher.query if query is None else query)
-    for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
-        if found.reason:
+    finder = line_finder(matcher)
+    pages = finder is not None
+    work = _work(snapshot, narrow, doc_mask, pages, query is not None)
+    for segment, base, units in work if first is None else _preferring(work, first, pages):
+        if finder is not None:
+            going = _search_pages(segment, base, units, finder, found, budget)
+        else:
+            going = _search_documents(segment, base, units, matcher, found, budget)
+        if not going:
             break
-        ordinals = narrow.candidates(segment, as_ordinals(doc_mask, base, segment.n_docs))
-        if ordinals is None:
-            ordinals = np.arange(segment.n_docs)
-        for stretch in doc_stretches(segment, ordinals, STRETCH_BYTES):
-            if not _search_stretch(stretch, base, matcher, found, budget):
-                break
     return found.matches()
+
+
+Work = tuple[Contents, int, I64]  # a segment, its first document, and its pages or documents that may match
+
+
+def _work(
+    snapshot: SegmentSource, narrow: TrigramFilter, doc_mask: Bool | None, pages: bool, about_docs: bool
+) -> Iterator[Work]:
+    """Yield what is to be read, segment by segment; a search that stops early has read no further lists.
+
+    about_docs  the condition is on documents, and says nothing about single pages
+    """
+    for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
+        among = as_ordinals(doc_mask, base, segment.n_docs)
+        if pages and not about_docs:
+            yield segment, base, narrow.pages(segment, among)
+            continue
+        ordinals = narrow.candidates(segment, among)
+        ordinals = np.arange(segment.n_docs) if ordinals is None else ordinals
+        yield segment, base, pages_of(segment, ordinals) if pages else ordinals
+
+
+def _preferring(work: Iterator[Work], first: Bool, pages: bool) -> Iterator[Work]:
+    """Yield the work on some documents, then the rest."""
+    others: list[Work] = []
+    for segment, base, units in work:
+        chosen = first[base + (segment.page_doc[units] if pages else units)]
+        others.append((segment, base, units[~chosen]))
+        yield segment, base, units[chosen]
+    yield from others
+
+
+@lru_cache(maxsize=512)
+def line_finder(matcher: Matcher) -> LineFinder | None:
+    """Return what finds all matches of a pattern at once, if none of them can be empty or hold a newline."""
+    if matcher.by_itself or matcher.newline or matcher.node is None or can_be_empty(matcher.node):
+        return None
+    return LineFinder(matcher)
+
+
+def _search_pages(
+    segment: Contents, base: int, pages: I64, finder: LineFinder, found: _Found, budget: Budget
+) -> bool:
+    """Search pages; False if the search is to stop."""
+    for stretch in page_stretches(segment, pages, STRETCH_BYTES):
+        if budget.over():
+            found.reason = "time"
+            return False
+        start, end = finder.find(stretch, True)
+        piece = np.searchsorted(stretch.start, start, side="right") - 1
+        inside = start < stretch.end[piece]  # what lies between documents is none of theirs
+        if not found.add_all(base, stretch, piece[inside], start[inside], end[inside]):
+            return False
+    return True
+
+
+def _search_documents(
+    segment: Contents, base: int, ordinals: I64, matcher: Matcher, found: _Found, budget: Budget
+) -> bool:
+    """Search whole documents; False if the search is to stop."""
+    for stretch in doc_stretches(segment, ordinals, STRETCH_BYTES):
+        if not _search_stretch(stretch, base, matcher, found, budget):
+            return False
+    return True
 
 
 def scan_docs(
@@ -106,13 +180,16 @@ def scan_docs(
 class _Found:
     """Matches as they are collected."""
 
-    def __init__(self, docs_max: int | None, per_doc: int) -> None:
+    def __init__(self, docs_max: int | None, per_doc: int, reading: Reading | None = None) -> None:
         self.docs_max = docs_max
         self.per_doc = per_doc
         self.reason = ""
-        self._docs: list[int] = []
-        self._counts: list[int] = []
-        self._spans: list[Span] = []
+        self._reading = reading
+        self._docs: list[I64] = []  # one entry for each match
+        self._starts: list[I64] = []
+        self._ends: list[I64] = []
+        self._n_docs = 0
+        self._last = -1
         self._candidates = 0
         self._bytes = 0
 
@@ -121,22 +198,57 @@ class _Found:
         self._bytes += nbytes
 
     def add(self, doc: int, spans: list[Span]) -> None:
+        """Take the matches of one document."""
         if not spans:
             return
-        self._docs.append(doc)
-        self._counts.append(len(spans))
-        self._spans += spans
-        if self.docs_max is not None and len(self._docs) >= self.docs_max:
+        self._docs.append(np.full(len(spans), doc, np.int64))
+        starts, ends = zip(*spans, strict=True)
+        self._starts.append(np.array(starts, np.int64))
+        self._ends.append(np.array(ends, np.int64))
+        self._n_docs += 1
+        if self.docs_max is not None and self._n_docs >= self.docs_max:
             self.reason = "documents"
 
+    def add_all(self, base: int, stretch: Stretch, piece: I64, start: I64, end: I64) -> bool:
+        """Take the matches of many pages; False if there are documents enough."""
+        self.read(len(np.unique(stretch.ordinals)), int((stretch.end - stretch.start).sum()))
+        doc = stretch.ordinals[piece] + base
+        changes = np.diff(doc, prepend=self._last) != 0
+        if self.docs_max is not None:
+            number = self._n_docs + np.cumsum(changes)  # of each match's document, from 1
+            keep = int(np.searchsorted(number, self.docs_max, side="right"))
+            doc, piece, start, end, changes = (
+                doc[:keep],
+                piece[:keep],
+                start[:keep],
+                end[:keep],
+                changes[:keep],
+            )
+        if len(doc):
+            self._n_docs += int(changes.sum())
+            self._last = int(doc[-1])
+            origin = stretch.start[piece] - stretch.offset[piece]
+            self._docs.append(doc)
+            self._starts.append(start - origin)
+            self._ends.append(end - origin)
+            if self._reading is not None:
+                self._reading.note(base, stretch, np.unique(piece))
+        if self.docs_max is not None and self._n_docs >= self.docs_max:
+            self.reason = "documents"
+        return not self.reason
+
     def matches(self) -> TextMatches:
-        spans = np.array(self._spans, np.uint32).reshape(-1, 2)
-        offsets = np.concatenate(([0], np.cumsum(self._counts))).astype(np.int64)
+        none = np.empty(0, np.int64)
+        doc = np.concatenate([none, *self._docs])
+        start, end = np.concatenate([none, *self._starts]), np.concatenate([none, *self._ends])
+        first = np.flatnonzero(np.diff(doc, prepend=-1))
+        counts = np.diff(first, append=len(doc))
+        kept = np.arange(len(doc)) - np.repeat(first, counts) < self.per_doc
         return TextMatches(
-            docs=np.array(self._docs, np.int64),
-            offsets=offsets,
-            start=spans[:, 0],
-            end=spans[:, 1],
+            docs=doc[first],
+            offsets=np.concatenate((np.zeros(1, np.int64), np.cumsum(np.minimum(counts, self.per_doc)))),
+            start=start[kept].astype(np.uint32),
+            end=end[kept].astype(np.uint32),
             complete=not self.reason,
             reason=self.reason,
             candidates=self._candidates,

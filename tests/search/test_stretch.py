@@ -12,7 +12,7 @@ from indexer.pages import page_starts
 from indexer.store import blocks
 from indexer.store.format import SEPARATOR
 from search.candidates import pages_of
-from search.stretch import doc_stretches, docs_at_once, page_stretches
+from search.stretch import doc_stretches, page_stretches
 from tests.support import small_segment
 
 TEXTS = [f"document {i}\n" * (1 + i % 5) + "end" * (i % 2) for i in range(40)]
@@ -43,8 +43,6 @@ def test_stretches_are_what_was_asked_for_in_order(
         bounds = zip(stretch.start.tolist(), stretch.end.tolist(), strict=True)
         assert [stretch.content[a:b] for a, b in bounds] == texts
     assert seen == list(wanted)
-    if seen:
-        assert docs_at_once(segment, ordinals).ordinals.tolist() == seen
     expected = [(i, page) for i in wanted for page in slow_pages(TEXTS[i].encode())]
     found: list[tuple[int, bytes]] = []
     # Every second page of the documents as well: what is left out must not be read.
