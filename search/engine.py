@@ -211,7 +211,7 @@ def _scope(request: SearchRequest | GrepRequest, facts: RootFacts) -> Bool:
 
 def _docs_max(plan: Plan, request: SearchRequest) -> int | None:
     """Return after how many files the last text may stop; what ranks after it needs all of them."""
-    return None if plan.ranked or plan.sources else max(DOCS_MAX, 2 * request.limit)
+    return None if plan.ranked or plan.sources else max(DOCS_MAX, request.limit)
 
 
 def _candidates(plan: Plan, slots: Bool, lists: Lists, search: Search, limit: int) -> Candidates:

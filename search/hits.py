@@ -139,7 +139,7 @@ class HitMaker:
             path=os.fsdecode(self._facts.paths[slot] or b""),
             line=line,
             column=column(content, span[0], place.start),
-            end_line=max(line, line_number(content, place.last)),
+            end_line=line + content.count(b"\n", place.start, place.last),
             kind=self._kind(row),
             symbol=symbol,
             symbol_kind=kind,

@@ -16,7 +16,7 @@ from search.plan import Plan, Ranked, Source
 from search.query import Meaning
 from search.symbol import find_definitions, name_query
 
-DOCS_MAX = 100  # files with a text that are ranked, at least; two for every hit asked for, where that is more
+DOCS_MAX = 64  # files with a text that are ranked, at least; one for every hit asked for, where that is more
 CHUNKS_MAX = 100  # chunks of one list, at least; the same
 OF_KIND = 10  # times as many chunks where `kind:` will leave only some of them
 TERM_SYMBOLS_MAX = 200  # definitions of each word of a bare query
@@ -111,7 +111,7 @@ class _Run:
         parts: list[Places] = []
         for i, word in enumerate(words):
             last = i == len(words) - 1
-            docs_max = max(DOCS_MAX, 2 * self.limit) if last else None
+            docs_max = max(DOCS_MAX, self.limit) if last else None
             matcher = matcher_of(word, False, search.case)
             found = search_texts(matcher, mask, search, docs_max, search.per_doc)
             if found.reason:

@@ -601,7 +601,7 @@ def test_the_number_of_files_that_a_text_is_ranked_in_has_a_bound(own: Corpus) -
     own.save({f"more/f{i}.py": f"retry {i}\n" for i in range(300)})
     answer = own.search('"retry"', limit=2)
     assert len(answer.hits) == 2
-    assert answer.incomplete.startswith("budget: stopped after 100 files")
+    assert answer.incomplete.startswith("budget: stopped after 64 files")
 
 
 def test_a_query_out_of_time_answers_with_what_it_has(
