@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import msgspec
 from config.errors import EinsteinError
 from daemon.codec import encode
 from indexer.store.segment import Segment
-from search.grep import Batch, BatchResult, PatternSpec, cut, read_batch
+from search.grep import Batch, BatchResult, PatternSpec, cut, line_pattern, read_batch
 from search.lines import LinePattern
 
 
@@ -94,11 +93,6 @@ class _Opened:
             self._segments.pop(path).close()
 
 
-@lru_cache(maxsize=64)
-def _pattern(spec: PatternSpec) -> LinePattern:
-    return LinePattern(spec.pattern, spec.case, literal=spec.literal, word=spec.word)
-
-
 def serve(connection: Connection) -> None:
     """Read batches until the other side closes the connection."""
     opened = _Opened()
@@ -109,6 +103,6 @@ def serve(connection: Connection) -> None:
             return
         opened.forget_all_but(task.segments)
         try:
-            connection.send(scan(task, _pattern(task.spec), opened))
+            connection.send(scan(task, line_pattern(task.spec), opened))
         except EinsteinError as error:
             connection.send(Failed(str(error)))

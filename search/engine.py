@@ -31,10 +31,9 @@ from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
 from search.gather import Candidates, at_definitions, at_files, features, gather
-from search.grep import GrepRequest, Sweep, candidates
+from search.grep import GrepRequest, Sweep, candidates, line_pattern
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
-from search.lines import LinePattern
 from search.live import Disk
 from search.matcher import BadPattern
 from search.meaning import Meanings
@@ -127,7 +126,7 @@ class Engine:
         budget = Budget(request.deadline_ms, cancel)
         spec = request.spec
         try:
-            pattern = LinePattern(spec.pattern, spec.case, literal=spec.literal, word=spec.word)
+            pattern = line_pattern(spec)
         except BadPattern as error:
             hint = "patterns are RE2's; `literal` searches for plain text"
             raise QuerySyntaxError(f"not a regular expression: {error}", 0, hint) from None

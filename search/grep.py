@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -47,6 +48,12 @@ class PatternSpec:
     word: bool = False
     what: What = "lines"
     every: bool = False  # every match of a line, not only its first
+
+
+@lru_cache(maxsize=256)
+def line_pattern(spec: PatternSpec) -> LinePattern:
+    """Return the pattern, ready to be looked for; made once. Raises BadPattern."""
+    return LinePattern(spec.pattern, spec.case, literal=spec.literal, word=spec.word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ class Candidates:
 def candidates(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots: Bool) -> Candidates:
     """Return the files of `slots` that may match."""
     narrow = TrigramFilter(pattern.query)
-    mask = facts.doc_mask(slots)
+    mask = facts.view.live_docs() if slots is facts.alive else facts.doc_mask(slots)
     nbytes = np.zeros(snapshot.n_docs + 1, np.int64)  # of each document; the last entry stands for dead slots
     masks: list[Bool] = []
     for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
@@ -143,10 +150,14 @@ def candidates(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots
         if pattern.whole_docs:
             pages = pages_of(segment, np.unique(segment.page_doc[pages]))
         masks.append(np.zeros(segment.n_pages, np.bool_))
-        masks[-1][pages] = True
-        sizes = (segment.page_at[pages + 1] - segment.page_at[pages]).astype(np.float64)
-        counted = np.bincount(segment.page_doc[pages], weights=sizes, minlength=segment.n_docs)
-        nbytes[base : base + segment.n_docs] = counted
+        if len(pages):
+            masks[-1][pages] = True
+            np.add.at(
+                nbytes, base + segment.page_doc[pages], segment.page_at[pages + 1] - segment.page_at[pages]
+            )
+    if not nbytes.any():
+        none = np.empty(0, np.int64)
+        return Candidates(none, none, tuple(masks))
     chosen = np.flatnonzero(slots & (nbytes[facts.doc] > 0))
     paths = facts.paths[chosen].tolist()
     chosen = chosen[sorted(range(len(paths)), key=paths.__getitem__)]
@@ -193,32 +204,36 @@ def read_batch(
 ) -> BatchResult:
     """Search the files of a batch. Every file that is shown was looked at on disk first."""
     result = BatchResult([])
-    found: dict[tuple[int, int], FileLines] = {}
-    for number, path in enumerate(batch.segments):
-        if not _search_segment(batch, number, opened(path), pattern, spec, found, clock):
+    found: dict[int, FileLines] = {}
+    for number, name in enumerate(batch.segments):
+        if not _search_segment(batch, number, opened(name), pattern, spec, found, clock):
             result.complete = False
-    if not found and result.complete:
+    if not found:
         return result
+    keys = (batch.segment << _ORDINAL_BITS | batch.ordinal).tolist()
     sizes, times = batch.size.tolist(), batch.mtime_ns.tolist()
-    keys = zip(batch.segment.tolist(), batch.ordinal.tolist(), strict=True)
     for i, key in enumerate(keys):
         shown = found.get(key)
         if shown is None:
             continue
-        current = look_at(batch.root, batch.paths[i], sizes[i], times[i], batch.file_bytes_max)
-        if current.state == "gone":
-            result.gone += 1
-            continue
-        if current.state == "changed":
+        path = batch.paths[i]
+        current = look_at(batch.root, path, sizes[i], times[i], batch.file_bytes_max)
+        if current.state != "same":
+            if current.state == "gone":
+                result.gone += 1
+                continue
             result.changed += 1
             shown = _search_live(current.content, pattern, spec)
             if shown is None:
                 continue
-        result.files.append({"path": os.fsdecode(batch.paths[i]), **shown})
         result.lines += shown["n"]
+        result.files.append({"path": path.decode("utf-8", "surrogateescape"), **shown})
     for file in result.files:
         del file["n"]
     return result
+
+
+_ORDINAL_BITS = 32
 
 
 def _search_segment(
@@ -227,7 +242,7 @@ def _search_segment(
     segment: Segment,
     pattern: LinePattern,
     spec: PatternSpec,
-    found: dict[tuple[int, int], FileLines],
+    found: dict[int, FileLines],
     clock: Clock,
 ) -> bool:
     """Put what the batch's documents of one segment show into `found`; False if time ran out."""
@@ -236,11 +251,14 @@ def _search_segment(
     for stretch in page_stretches(segment, batch.pages[number], at_once):
         if clock.over():
             return False
-        matches = matching_lines_of(segment, stretch, pattern.find(stretch, spec.every))
-        ordinals = stretch.ordinals[matches.piece].tolist()
-        for ordinal, shown in zip(ordinals, _shown(stretch, matches, spec), strict=True):
-            before = found.get((number, ordinal))
-            found[number, ordinal] = shown if before is None else _joined(before, shown)
+        spans = pattern.find(stretch, spec.every)
+        if not len(spans[0]):
+            continue
+        matches = matching_lines_of(segment, stretch, spans)
+        keys = (stretch.ordinals[matches.piece] | number << _ORDINAL_BITS).tolist()
+        for key, shown in zip(keys, _shown(stretch, matches, spec), strict=True):
+            before = found.get(key)
+            found[key] = shown if before is None else _joined(before, shown)
     return True
 
 
