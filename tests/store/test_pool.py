@@ -171,7 +171,8 @@ def test_damage_is_named(pool: Pool, tmp_path: Path) -> None:
     with pytest.raises(StoreCorrupt, match="signs has 10 bytes"):
         reader(pool)
     header = pool.directory / "header"
-    header.write_bytes(header.read_bytes()[:-1] + b"?")
+    written = header.read_bytes()
+    header.write_bytes(written[:-1] + bytes([written[-1] ^ 1]))
     with pytest.raises(StoreCorrupt, match="damaged"):
         reader(pool)
 
