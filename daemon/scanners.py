@@ -3,15 +3,16 @@
 One query that reads a gigabyte would hold the interpreter lock of its query process and slow every other
 query there. So whatever is not small goes to scan processes, one for each core that queries may use. They are
 started when they are first needed and end when nobody has needed them for a while. A thread for each process
-takes jobs from one queue, in the order they were put there; a search puts in only a few batches ahead of
-what its client has read, so that ten large searches get their turns in turn, and a client that does not read
-holds up nobody.
+takes jobs from one queue, first those of the search for which the least was read so far: a search that needs
+little is not held up by ten that read everything, and those get their turns in turn. A search puts in only a
+few batches ahead of what its client has read, so a client that does not read holds up nobody.
 
 The same function reads a batch in both places. A process that dies is replaced, and its batch read once more.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import subprocess
@@ -45,7 +46,8 @@ class Scanners:
     def __init__(self, n: int) -> None:
         """Start nothing yet; there will be at most `n` processes."""
         self.n = n
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: _Jobs = queue.PriorityQueue()
+        self._order = itertools.count()  # of jobs that are equal otherwise
         self._lock = threading.Lock()
         self._hands: list[_Hand] = []
 
@@ -71,13 +73,14 @@ class Scanners:
         finished: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
         waiting: dict[int, Scanned] = {}
         jobs: dict[int, _Job] = {}
-        shown = 0
+        shown = asked = 0
         try:
             while True:
                 for task in tasks:
                     number = shown + len(jobs)
                     jobs[number] = _Job(number, task, finished)
-                    self._jobs.put(jobs[number])
+                    self._jobs.put((asked, next(self._order), jobs[number]))
+                    asked += task.batch.nbytes
                     if len(jobs) >= self.n + AHEAD:
                         break
                 if not jobs:
@@ -117,7 +120,7 @@ class Scanners:
         for hand in hands:
             hand.stop()
         for _ in hands:
-            self._jobs.put(None)
+            self._jobs.put((-1, next(self._order), None))
 
 
 @dataclass(slots=True)
@@ -128,10 +131,13 @@ class _Job:
     dropped: bool = False
 
 
+_Jobs = queue.PriorityQueue[tuple[int, int, _Job | None]]
+
+
 class _Hand:
     """A thread with a process of its own."""
 
-    def __init__(self, jobs: queue.SimpleQueue[_Job | None]) -> None:
+    def __init__(self, jobs: _Jobs) -> None:
         self._jobs = jobs
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -152,10 +158,10 @@ class _Hand:
         self._ensure()
         while True:
             try:
-                job = self._jobs.get(timeout=IDLE_S)
+                *_, job = self._jobs.get(timeout=IDLE_S)
             except queue.Empty:
                 self._end()
-                job = self._jobs.get()
+                *_, job = self._jobs.get()
             if job is None:
                 self._end()
                 return

@@ -30,7 +30,7 @@ from search.matcher import Case
 from search.stretch import Stretch, page_stretches, stretch_of_text
 from search.trust import Trust
 
-BATCH_BYTES = 4 << 20  # content of one batch: some milliseconds of work, a few hundred files
+BATCH_BYTES = 2 << 20  # content of one batch: some milliseconds of work, a few hundred files
 FIRST_BATCH_BYTES = 1 << 18  # of the first: it is shown soon
 STRETCH_BYTES = 1 << 20  # unpacked at a time: it stays in a core's cache while it is searched
 
@@ -82,6 +82,7 @@ class Batch:
     segment: I64
     ordinal: I64
     file_bytes_max: int
+    nbytes: int  # of the pages
 
 
 @dataclass(slots=True)
@@ -195,6 +196,7 @@ def batches(snapshot: Snapshot, facts: RootFacts, found: Candidates, file_bytes_
             segment=where,
             ordinal=ordinal[low:high],
             file_bytes_max=file_bytes_max,
+            nbytes=int(ends[high - 1]) - before,
         )
         low = high
 
