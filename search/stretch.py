@@ -94,16 +94,14 @@ def _stretch(segment: Contents, pages: I64, blocks: I64, firsts: I64) -> Stretch
     of_block = segment.block_page[blocks].astype(np.int64)
     whole = (segment.block_page[blocks + 1] - of_block == lasts - firsts).tolist()
     parts: list[bytes] = []
-    bounds = zip(
-        blocks.tolist(), firsts.tolist(), lasts.tolist(), whole, page_at[of_block].tolist(), strict=True
-    )
-    for block, low, high, is_whole, block_start in bounds:
-        content = segment.unpack(block)
+    cuts = (begins - np.repeat(page_at[of_block], lasts - firsts)).tolist()
+    lengths = spaced.tolist()
+    bounds = zip(segment.unpack(blocks), whole, firsts.tolist(), lasts.tolist(), strict=True)
+    for content, is_whole, low, high in bounds:
         if is_whole:
             parts.append(content)
-            continue
-        cuts = (begins[low:high] - block_start).tolist()
-        parts += [content[a : a + n] for a, n in zip(cuts, spaced[low:high].tolist(), strict=True)]
+        else:
+            parts += [content[cuts[i] : cuts[i] + lengths[i]] for i in range(low, high)]
     after = np.cumsum(spaced)
     ordinals = segment.page_doc[pages]
     last = _is_last(segment, pages)

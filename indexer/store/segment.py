@@ -171,20 +171,22 @@ class Segment:
         """Return a block's bytes: its documents, each with a separator. Raises StoreCorrupt."""
         known = self._unpacked.get(block)
         if known is None:
-            known = self.unpack(block)
+            (known,) = self.unpack(np.array([block]))
             if len(self._unpacked) >= BLOCKS_KEPT:
                 self._unpacked = {}  # replaced whole: threads share a segment
             self._unpacked[block] = known
         return known
 
-    def unpack(self, block: int) -> bytes:
-        """Return what `block` does without keeping it."""
-        low, high = self.block_off[block : block + 2].tolist()
-        nbytes = self.block_start(block + 1) - self.block_start(block)
+    def unpack(self, blocks: I64) -> list[bytes]:
+        """Return what `block` does for several, without keeping it."""
+        lows, highs = self.block_off[blocks].tolist(), self.block_off[blocks + 1].tolist()
+        sizes = self.page_at[self.block_page[blocks + 1]] - self.page_at[self.block_page[blocks]]
+        packed = self._packed
+        bounds = zip(lows, highs, sizes.tolist(), strict=True)
         try:
-            return unpack(self._packed[low:high], nbytes)
+            return [unpack(packed[low:high], nbytes) for low, high, nbytes in bounds]
         except ValueError as error:
-            raise StoreCorrupt(f"{self.path.name}: block {block}: {error}") from error
+            raise StoreCorrupt(f"{self.path.name}: {error}") from error
 
     def language_name(self, ordinal: int) -> str:
         """Return the language of a document."""
