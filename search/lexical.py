@@ -252,7 +252,7 @@ def _contains(snapshot: Snapshot, term: bytes, chunks: I64) -> F32:
         segment = snapshot.segments[number]
         positions = np.flatnonzero(owner == number)
         local = (chunks[positions] - int(snapshot.chunk_base[number])).astype(np.uint32)
-        listed, _ = segment.term_postings(term_hash(term))
+        listed = segment.term_chunks(term_hash(term))
         if len(listed):
             at = np.minimum(np.searchsorted(listed, local), len(listed) - 1)
             out[positions] = listed[at] == local

@@ -11,13 +11,12 @@ from config.errors import StoreCorrupt
 from indexer.pages import page_starts, paged_trigrams
 from indexer.records import I64, KINDS, ROLES, U32
 from indexer.store import postings
+from indexer.store.check_terms import LISTS_BLOCK, list_problems, term_problems
 from indexer.store.format import ENCODINGS, SEPARATOR
 from indexer.store.segment import Segment
 from indexer.store.segment_file import Array
 from indexer.store.segment_writer import by_name
 from indexer.trigram import KEY_BITS
-
-_LISTS_BLOCK = 1 << 16  # posting lists looked at together
 
 
 def segment_problems(segment: Segment, deep: bool = False) -> list[str]:
@@ -26,7 +25,16 @@ def segment_problems(segment: Segment, deep: bool = False) -> list[str]:
     deep  also compute the trigrams of every document again; about 100 MB/s
     """
     damaged = [f"section {name} does not match its checksum" for name in segment.verify()]
-    checks = (_sizes, _documents, _names, _definitions, _references, _chunks, _lists)
+    checks = (
+        _sizes,
+        _documents,
+        _names,
+        _definitions,
+        _references,
+        _chunks,
+        _trigram_lists,
+        term_problems,
+    )
     found = damaged or [problem for check in checks for problem in check(segment)]
     if deep and not found:
         found = list(_trigrams(segment))
@@ -59,14 +67,11 @@ def _sizes(segment: Segment) -> Iterator[str]:
     yield from _offsets("doc_page", s.doc_page, s.n_docs, s.n_pages)
     yield from _offsets("line_off", s.line_off, s.n_pages, len(s.line_data))
     yield from _offsets("tri_off", s.tri_off, len(s.tri_key), len(s.tri_data))
-    yield from _offsets("term_off", s.term_off, len(s.term_hash), len(s.term_data))
-    yield from _offsets("term_post", s.term_post, len(s.term_hash), len(s.term_tf))
     yield from _offsets("doc_def", s.doc_def, s.n_docs, s.n_defs)
     yield from _offsets("name_def_off", s.name_def_off, s.n_names, s.n_defs)
     yield from _offsets("name_ref", s.name_ref, s.n_names, s.n_refs)
     yield from _offsets("doc_chunk", s.doc_chunk, s.n_docs, s.n_chunks)
     yield from _rising("tri_key", s.tri_key)
-    yield from _rising("term_hash", s.term_hash)
 
 
 def _documents(segment: Segment) -> Iterator[str]:
@@ -147,41 +152,20 @@ def _chunks(segment: Segment) -> Iterator[str]:
         yield "a chunk reaches beyond its document"
 
 
-def _lists(segment: Segment) -> Iterator[str]:
-    for name, domain, blocks in (
-        ("tri_data", segment.n_pages, trigram_lists(segment)),
-        ("term_data", segment.n_chunks, _term_lists(segment)),
-    ):
-        for counts, values in blocks:
-            if len(values) != int(counts.sum()):
-                yield f"{name} holds {len(values)} postings where {int(counts.sum())} are counted"
-                return
-            yield from _below(name, values, domain)
-            inner = np.ones(len(values), np.bool_)
-            inner[np.cumsum(counts) - counts] = False
-            if (values[1:] <= values[:-1])[inner[1:]].any():
-                yield f"{name} has a list that is not ascending"
+def _trigram_lists(segment: Segment) -> Iterator[str]:
+    for counts, values in trigram_lists(segment):
+        yield from list_problems("tri_data", counts, values, segment.n_pages)
 
 
 def trigram_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
     """Yield counts and values of blocks of trigram lists."""
-    for first in range(0, len(segment.tri_key), _LISTS_BLOCK):
-        last = min(first + _LISTS_BLOCK, len(segment.tri_key))
+    for first in range(0, len(segment.tri_key), LISTS_BLOCK):
+        last = min(first + LISTS_BLOCK, len(segment.tri_key))
         counts = segment.tri_count[first:last].astype(np.int64)
         length = np.diff(segment.tri_off[first : last + 1]).astype(np.int64)
         data = segment.tri_data[int(segment.tri_off[first]) : int(segment.tri_off[last])]
         codec = postings.narrow_codec(counts, length, segment.n_pages)
         yield counts, postings.decode_many(data, length, counts, codec, segment.n_pages)
-
-
-def _term_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
-    for first in range(0, len(segment.term_hash), _LISTS_BLOCK):
-        last = min(first + _LISTS_BLOCK, len(segment.term_hash))
-        counts = np.diff(segment.term_post[first : last + 1]).astype(np.int64)
-        length = np.diff(segment.term_off[first : last + 1]).astype(np.int64)
-        data = segment.term_data[int(segment.term_off[first]) : int(segment.term_off[last])]
-        codec = segment.term_codec[first:last]
-        yield counts, postings.decode_many(data, length, counts, codec, segment.n_chunks)
 
 
 def _trigrams(segment: Segment) -> Iterator[str]:

@@ -27,9 +27,21 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
                    of each document: 16 bytes, u8 (index into Table.languages), u8 (index into ENCODINGS), u16
     tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of pages in
                    `tri_data` as postings.py has them, domain p, the codec told by count and length
-    term_*         hash u64 [k] ascending, off u32 [k+1] into data, post u32 [k+1] into tf, codec u8; lists of
-                   chunk numbers, domain c; tf u8 for every posting: body count in the low, name count in the
-                   high 4 bits
+    term_*         the terms in order of their keys, the highest 40 bits of the hash (words.term_hash); the
+                   lists of chunk numbers in `term_data` as postings.py has them, domain c. terms.py reads it:
+      first, low   how many terms stand before each value of the highest b bytes of the key, u32 [256^b + 1],
+                   and the other 5 - b bytes of each key, highest first; b = 0, 1 or 2, what takes the
+                   fewest bytes (at equal size the smaller)
+      kind, head   the commonest triples of postings (< 256), bytes (< 256) and form of a list, at most 255,
+                   commonest first, then by form, bytes, postings: u8 [., 3]; of each term the number of its
+                   triple, u8 [k], or 255
+      rare         u32 [., 3]: the same three of the terms whose head is 255, in order
+      step         u32 [ceil(k / 64) + 1, 3]: before every 64th term, and in all: bytes in data, postings,
+                   entries of rare
+      tf           half a byte for every posting, the low half first: a code for its counts, those of
+                   terms.COMMON_COUNTS (body count in the low, name count in the high 4 bits), or 15
+      tf_rare      u8: the counts of the postings with code 15, in order
+      tf_step      u32: how many of those stand before posting 0, 512, 1,024, ..., up to their number
     name_data      the distinct names of definitions and references, ascending bytewise, each followed by
                    "\\n", with one "\\n" in front: a substring search needs no boundary cases. name_off u32
                    [w+1]: the first byte of each; the last is the length of name_data
@@ -51,7 +63,10 @@ block_page = 0, 2, block_off = 0, 13; doc_start = 0, 6, 12, doc_len = 3, 3; each
 one page: doc_page = 0, 1, 2, page_start = 0, 0, page_line = 0, 0; line_data = 3, line_off = 0, 1, 1.
 The only trigram is "abc" (windows with a newline are left out): tri_key = 0x616263, tri_count = 1,
 tri_data = 02 (a bitmap over two pages: one byte; the gap form is as long, and at equal length the bitmap
-wins).
+wins). The terms are "abc" (hash b63ba14e19...) and "ab" (bd66757f61...), one in each chunk, once:
+term_first = 0, 2; term_low = b6 3b a1 4e 19 bd 66 75 7f 61; term_kind = 1, 1, 0 (one posting, one byte, a
+bitmap), term_head = 0, 0, term_rare is empty, term_step = 0, 0, 0, 2, 2, 0; term_data = 02 01; term_tf = 00
+(code 0: once in the body, and the same), term_tf_rare is empty, term_tf_step = 0.
 
 FORMAT_VERSION guards the directory (its name ends in the version) and every file in it. History:
     1  first layout
@@ -100,11 +115,15 @@ SECTIONS: dict[str, str] = {
     "tri_off": "<u4",
     "tri_count": "<u2",
     "tri_data": "u1",
-    "term_hash": "<u8",
-    "term_off": "<u4",
-    "term_post": "<u4",
-    "term_codec": "u1",
+    "term_first": "<u4",
+    "term_low": "u1",
+    "term_head": "u1",
+    "term_kind": "u1",
+    "term_rare": "<u4",
+    "term_step": "<u4",
     "term_tf": "u1",
+    "term_tf_rare": "u1",
+    "term_tf_step": "<u4",
     "term_data": "u1",
     "name_data": "u1",
     "name_off": "<u4",

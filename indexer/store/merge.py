@@ -8,7 +8,7 @@ gigabyte of C has about a million), not by the content.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from pathlib import Path
@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from indexer.records import I32, I64, U8, U32, Bool
+from indexer.records import I32, I64, U8, U32, U64, Bool
 from indexer.store import faults, postings
 from indexer.store.disk import disk_errors
 from indexer.store.format import DOCS_MAX, Counts, SegmentInfo
 from indexer.store.segment import Segment
-from indexer.store.segment_file import Array, Section, SegmentFile
+from indexer.store.segment_file import Array, SegmentFile
 from indexer.store.segment_writer import (
     POSTINGS_BLOCK,
     ListWriter,
@@ -34,6 +34,7 @@ from indexer.store.segment_writer import (
     put_terms,
     put_trigrams,
 )
+from indexer.store.terms import KEY_BYTES, CountWriter
 
 Keys = npt.NDArray[np.unsignedinteger]
 
@@ -209,21 +210,21 @@ def _write_trigrams(out: SegmentFile, parts: list[_Input], doc_page: I64) -> int
 
 
 def _write_terms(out: SegmentFile, parts: list[_Input], n_chunks: int) -> int:
-    def fill(lists: ListWriter, counted: Section) -> None:
-        tables = [
-            (part.segment.term_hash, np.diff(part.segment.term_post).astype(np.int64)) for part in parts
-        ]
-        for low, high in _key_blocks(tables, 64 - _BUCKET_BITS):
-            merged = _united([_term_block(part, low, high) for part in parts])
+    def fill(lists: ListWriter, counted: CountWriter) -> None:
+        keys = [part.segment.terms.keys() for part in parts]
+        counts = (part.segment.terms.heads(0, part.segment.terms.n).counts for part in parts)
+        blocks = _key_blocks(zip(keys, counts, strict=True), 8 * KEY_BYTES - _BUCKET_BITS)
+        for low, high in blocks:
+            merged = _united([_term_block(*each, low, high) for each in zip(parts, keys, strict=True)])
             if len(merged.keys):
                 lists.add(merged.keys, merged.counts, merged.values)
                 assert merged.tf is not None
-                counted.write(merged.tf)
+                counted.add(merged.tf)
 
-    return put_terms(out, fill, n_chunks, sum(len(part.segment.term_tf) for part in parts))
+    return put_terms(out, fill, n_chunks, sum(part.segment.terms.n_postings for part in parts))
 
 
-def _key_blocks(tables: Sequence[tuple[Keys, I64]], shift: int) -> list[tuple[int, int | None]]:
+def _key_blocks(tables: Iterable[tuple[Keys, I64]], shift: int) -> list[tuple[int, int | None]]:
     """Cut the keys into ranges [low, high) of about POSTINGS_BLOCK postings; high None is the end."""
     weight = np.zeros(1 << _BUCKET_BITS)
     for keys, counts in tables:
@@ -261,16 +262,10 @@ def _pages(part: _Input, doc_page: I64) -> I64:
     return np.where(docs >= 0, doc_page[docs] + within, -1)
 
 
-def _term_block(part: _Input, low: int, high: int | None) -> _Postings:
-    segment = part.segment
-    first, last = _range(segment.term_hash, low, high)
-    post = segment.term_post[first : last + 1].astype(np.int64)
-    counts = np.diff(post)
-    length = np.diff(segment.term_off[first : last + 1]).astype(np.int64)
-    data = segment.term_data[int(segment.term_off[first]) : int(segment.term_off[last])]
-    values = postings.decode_many(data, length, counts, segment.term_codec[first:last], segment.n_chunks)
-    tf = segment.term_tf[int(post[0]) : int(post[-1])]
-    return _living(_Postings(segment.term_hash[first:last], counts, values, tf), part.chunks)
+def _term_block(part: _Input, keys: U64, low: int, high: int | None) -> _Postings:
+    first, last = _range(keys, low, high)
+    heads, values, tf = part.segment.term_lists(first, last)
+    return _living(_Postings(keys[first:last], heads.counts, values, tf), part.chunks)
 
 
 def _living(lists: _Postings, numbers: I64) -> _Postings:

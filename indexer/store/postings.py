@@ -25,6 +25,7 @@ import numpy.typing as npt
 from indexer.records import I64, U8, U32, Bool
 
 BITMAP, RAW, GAP8, GAP16 = range(4)
+FORMS = 4
 
 Buffer = memoryview | U8
 

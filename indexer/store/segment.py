@@ -32,6 +32,7 @@ from indexer.store.format import (
     Place,
     Table,
 )
+from indexer.store.terms import Heads, Terms
 
 BLOCKS_KEPT = 8  # unpacked blocks of one segment that a process keeps
 _table_decoder = msgspec.msgpack.Decoder(Table)
@@ -68,11 +69,15 @@ class Segment:
     tri_off: U32
     tri_count: U16
     tri_data: U8
-    term_hash: U64
-    term_off: U32
-    term_post: U32
-    term_codec: U8
+    term_first: U32
+    term_low: U8
+    term_head: U8
+    term_kind: U8
+    term_rare: U32
+    term_step: U32
     term_tf: U8
+    term_tf_rare: U8
+    term_tf_step: U32
     term_data: U8
     name_data: U8
     name_off: U32
@@ -223,20 +228,52 @@ class Segment:
         at = _find(self.tri_key, np.uint32(key))
         return int(self.tri_count[at]) if at >= 0 else 0
 
+    @cached_property
+    def terms(self) -> Terms:
+        """The table of terms."""
+        return Terms(
+            self.term_first,
+            self.term_low,
+            self.term_head,
+            self.term_kind,
+            self.term_rare,
+            self.term_step,
+            self.term_tf,
+            self.term_tf_rare,
+            self.term_tf_step,
+        )
+
     def term_postings(self, term_hash: int) -> tuple[U32, U8]:
         """Return the sorted chunks that contain a term, and for each its counts (see format.py, term_tf)."""
-        at = _find(self.term_hash, np.uint64(term_hash))
+        at = self.terms.find(term_hash)
         if at < 0:
             return np.empty(0, np.uint32), np.empty(0, np.uint8)
-        first, last = int(self.term_post[at]), int(self.term_post[at + 1])
-        data = self.term_data[self.term_off[at] : self.term_off[at + 1]]
-        chunks = postings.decode(data, last - first, int(self.term_codec[at]), self.n_chunks)
-        return chunks, self.term_tf[first:last]
+        chunks, first = self._term_list(at)
+        return chunks, self.terms.tf(first, first + len(chunks))
+
+    def term_chunks(self, term_hash: int) -> U32:
+        """Return the sorted chunks that contain a term."""
+        at = self.terms.find(term_hash)
+        return self._term_list(at)[0] if at >= 0 else np.empty(0, np.uint32)
+
+    def term_lists(self, first: int, last: int) -> tuple[Heads, U32, U8]:
+        """Return the lists of the terms [first, last): heads, chunks, and the counts of each posting."""
+        heads = self.terms.heads(first, last)
+        (start, posting), (end, last_posting) = self.terms.place(first), self.terms.place(last)
+        data = self.term_data[start:end]
+        values = postings.decode_many(data, heads.length, heads.counts, heads.codec, self.n_chunks)
+        return heads, values, self.terms.tf(posting, last_posting)
+
+    def _term_list(self, at: int) -> tuple[U32, int]:
+        """Return the chunks of a term and the number of the first posting."""
+        count, nbytes, codec = self.terms.head(at)
+        start, first = self.terms.place(at)
+        return postings.decode(self.term_data[start : start + nbytes], count, codec, self.n_chunks), first
 
     def term_count(self, term_hash: int) -> int:
         """Return in how many chunks a term occurs."""
-        at = _find(self.term_hash, np.uint64(term_hash))
-        return int(self.term_post[at + 1]) - int(self.term_post[at]) if at >= 0 else 0
+        at = self.terms.find(term_hash)
+        return self.terms.count(at) if at >= 0 else 0
 
     # Names, definitions, references
 
@@ -305,6 +342,7 @@ class Segment:
             delattr(self, name)
         self.__dict__.pop("page_doc", None)
         self.__dict__.pop("page_at", None)
+        self.__dict__.pop("terms", None)
         del self._unpacked, self._packed, self.names, self._mapping
 
 

@@ -18,12 +18,12 @@ from indexer.store import postings
 from indexer.store.blocks import BlockWriter
 from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, PAGES_MAX, SEPARATOR, Counts, SegmentInfo
 from indexer.store.segment_file import Array, Section, SegmentFile
+from indexer.store.terms import KEY_SHIFT, CountWriter, Heads, directory, head_table
 from indexer.trigram import KEY_BITS
 
 Doc = tuple[int, PreparedFile, U32]  # blob id, content, pool row of each chunk (NO_ROW: none)
 
 POSTINGS_BLOCK = 1 << 22  # postings encoded at a time: about 200 MB of working memory
-_HASH_BITS = 40  # of a term's hash; the other 24 number the posting
 
 
 def write_segment(path: Path, segment_id: int, docs: Sequence[Doc]) -> SegmentInfo:
@@ -89,18 +89,29 @@ def put_trigrams(out: SegmentFile, fill: Callable[[ListWriter], None], n_pages: 
 
 
 def put_terms(
-    out: SegmentFile, fill: Callable[[ListWriter, Section], None], n_chunks: int, n_postings: int
+    out: SegmentFile, fill: Callable[[ListWriter, CountWriter], None], n_chunks: int, n_postings: int
 ) -> int:
-    """Write the term sections; `fill` adds the lists and, in the same order, the counts of each posting."""
-    counted = out.section("term_tf", n_postings)
+    """Write the term sections; `fill` adds the lists and, in the same order, the counts of each posting.
+
+    n_postings  at most so many come
+    """
+    packed = out.section("term_tf", n_postings // 2 + 1)
+    counted = CountWriter(packed.write)
     lists = ListWriter(out.section("term_data"), n_chunks)
     fill(lists, counted)
-    counted.close()
+    rare, step = counted.finish()
+    packed.close()
     keys, counts, offsets, codecs = lists.finish()
-    out.put("term_hash", keys)
-    out.put("term_post", bases(counts))
-    out.put("term_off", offsets)
-    out.put("term_codec", codecs)
+    out.put("term_tf_rare", rare)
+    out.put("term_tf_step", step)
+    first, low = directory(keys.astype(np.uint64))
+    out.put("term_first", first)
+    out.put("term_low", low)
+    heads = head_table(Heads(counts, np.diff(offsets), codecs))
+    out.put("term_head", heads.head)
+    out.put("term_kind", heads.kind)
+    out.put("term_rare", heads.rare)
+    out.put("term_step", heads.step)
     return len(keys)
 
 
@@ -190,35 +201,40 @@ def _write_terms(out: SegmentFile, files: list[PreparedFile], chunk_base: I64) -
         [table.chunk + np.uint32(base) for table, base in zip(tables, chunk_base[:-1], strict=True)]
     )
     tf: U8 = np.concatenate([table.body | table.name << np.uint8(4) for table in tables])
-    order = _stable_order(hashes)
+    keys, order = _by_key(hashes)
 
-    def fill(lists: ListWriter, counted: Section) -> None:
-        keys = hashes[order]
+    def fill(lists: ListWriter, counted: CountWriter) -> None:
         for first, last, counts in _list_blocks(keys):
             starts = np.cumsum(counts) - counts
-            lists.add(keys[first:last][starts], counts, chunks[order[first:last]])
-            counted.write(tf[order[first:last]])
+            values, of_values = chunks[order[first:last]], tf[order[first:last]]
+            # Two terms of one chunk with the same key: the one with the smaller hash stays.
+            twice = np.flatnonzero(values[1:] == values[:-1]) + 1
+            twice = twice[keys[first + twice] == keys[first + twice - 1]]
+            if len(twice):
+                counts = counts - np.bincount(np.searchsorted(starts, twice, "right") - 1, None, len(counts))
+                values, of_values = np.delete(values, twice), np.delete(of_values, twice)
+            lists.add(keys[first + starts], counts, values)
+            counted.add(of_values)
 
     return put_terms(out, fill, int(chunk_base[-1]), len(hashes))
 
 
-def _stable_order(hashes: U64) -> I64:
-    """Return the order that sorts the hashes and keeps equal ones in place.
+def _by_key(hashes: U64) -> tuple[U64, I64]:
+    """Return the ascending keys of the terms, and the order that sorts them and keeps equal ones in place.
 
-    The high bits of the hash and the position are sorted as one number, which is ten times faster than a
-    stable argsort; two hashes that agree in the high bits (rare) are put right afterwards.
+    Key and position are sorted as one number, which is ten times faster than a stable argsort.
     """
-    position_bits = 64 - _HASH_BITS
-    if len(hashes) >> position_bits:
-        return np.argsort(hashes, kind="stable")
-    packed = hashes >> np.uint64(position_bits) << np.uint64(position_bits)
+    shift = np.uint64(KEY_SHIFT)
+    if len(hashes) >> KEY_SHIFT:
+        keys = hashes >> shift
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    packed = hashes >> shift << shift
     packed |= np.arange(len(hashes), dtype=np.uint64)
     packed.sort()
-    order = (packed & np.uint64((1 << position_bits) - 1)).astype(np.int64)
-    ordered = hashes[order]
-    if bool((ordered[1:] < ordered[:-1]).any()):
-        order = order[np.argsort(ordered, kind="stable")]
-    return order
+    order = (packed & np.uint64((1 << KEY_SHIFT) - 1)).astype(np.int64)
+    packed >>= shift
+    return packed, order
 
 
 def _write_symbols(out: SegmentFile, files: list[PreparedFile]) -> int:

@@ -37,6 +37,7 @@ from indexer.store.merge import MergePlan, run_merge
 from indexer.store.pool import SLAB_ROWS, Pool
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Reader, Snapshot
+from indexer.store.terms import KEY_SHIFT
 from indexer.store.writer import Writer
 from indexer.workers import run_job
 from tests.end_to_end.home import git
@@ -169,8 +170,8 @@ def documents_of(segment: Segment, pool: Pool) -> list[Document]:
             )
             document.vectors.append(pool.vectors[segment.chunk_row[at]].tobytes())
     owner = segment.doc_of_chunk(np.arange(segment.n_chunks)).tolist()
-    for term in segment.term_hash.tolist():
-        chunks, frequencies = segment.term_postings(term)
+    for term in segment.terms.keys().tolist():
+        chunks, frequencies = segment.term_postings(term << KEY_SHIFT)
         for chunk, frequency in zip(chunks.tolist(), frequencies.tolist(), strict=True):
             i = owner[chunk]
             documents[i].terms.append((term, chunk - int(segment.doc_chunk[i]), frequency))

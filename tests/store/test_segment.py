@@ -86,7 +86,10 @@ def check(segment: Segment, files: list[PreparedFile]) -> None:
     assert {
         h: list(zip(*map(np.ndarray.tolist, segment.term_postings(h)), strict=True)) for h in terms
     } == terms
-    assert segment.term_hash.tolist() == sorted(terms)
+    assert {h: segment.term_chunks(h).tolist() for h in terms} == {
+        h: [chunk for chunk, _ in found] for h, found in terms.items()
+    }
+    assert segment.terms.keys().tolist() == sorted(h >> 24 for h in terms)
     texts = [file.source.content for file in files]
     keys = sorted({int(k) for file in files for k in file.trigrams})
     assert segment.tri_key.tolist() == keys
