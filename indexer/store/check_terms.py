@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from indexer.records import I64, U8, U32
-from indexer.store import postings
+from indexer.store import chunk_lists
 from indexer.store.segment import Segment
 from indexer.store.segment_file import Array
 from indexer.store.terms import (
@@ -71,11 +71,11 @@ def _directory(segment: Segment) -> Iterator[str]:
 def _heads(segment: Segment) -> Iterator[str]:
     head, kind, rare = segment.term_head, segment.term_kind, segment.term_rare
     n, own = segment.table.counts.terms, int(np.count_nonzero(head == RARE))
-    if len(kind) % 3 or len(kind) > 3 * RARE:
-        yield f"term_kind has {len(kind)} entries, not three for each of {RARE} heads at most"
-    if len(head) != n or (head[head != RARE] >= len(kind) // 3).any():
-        yield f"term_head does not hold {n} numbers of {len(kind) // 3} heads"
-    if len(rare) != 3 * own:
+    if len(kind) % 2 or len(kind) > 2 * RARE:
+        yield f"term_kind has {len(kind)} entries, not two for each of {RARE} heads at most"
+    if len(head) != n or (head[head != RARE] >= len(kind) // 2).any():
+        yield f"term_head does not hold {n} numbers of {len(kind) // 2} heads"
+    if len(rare) != 2 * own:
         yield f"term_rare has {len(rare)} entries for {own} heads"
     n_steps = (n + HEADS_STEP - 1) // HEADS_STEP + 1
     if len(segment.term_step) != 3 * n_steps or segment.term_step[:3].any():
@@ -102,8 +102,8 @@ def _table(segment: Segment) -> Iterator[str]:
     first, low = directory(keys)
     yield from _same("term_first", s.term_first, first)
     yield from _same("term_low", s.term_low, low)
-    if (heads.counts < 1).any() or (heads.counts > s.n_chunks).any() or (heads.codec >= postings.FORMS).any():
-        yield "a list has an unknown form or an impossible number of postings"
+    if (heads.counts < 1).any() or (heads.counts > s.n_chunks).any():
+        yield "a list has an impossible number of postings"
         return
     table = head_table(heads)
     yield from _same("term_head", s.term_head, table.head)
@@ -124,10 +124,10 @@ def _lists(segment: Segment) -> Iterator[str]:
         yield from wrong
         if wrong:
             return
-        made = postings.encode(values, heads.counts, segment.n_chunks)
+        data, length = chunk_lists.encode(values, heads.counts, segment.n_chunks)
         (start, _), (end, _) = segment.terms.place(first), segment.terms.place(last)
-        yield from _same("term_data", segment.term_data[start:end], made.data)
-        yield from _same("the forms of the lists in term_data", heads.codec, made.codec)
+        yield from _same("term_data", segment.term_data[start:end], data)
+        yield from _same("the length of a list in term_data", heads.length, length)
         if not counts.all():
             yield "term_tf has a posting without an occurrence"
             return

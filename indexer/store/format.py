@@ -28,14 +28,14 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
     tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of pages in
                    `tri_data` as postings.py has them, domain p, the codec told by count and length
     term_*         the terms in order of their keys, the highest 40 bits of the hash (words.term_hash); the
-                   lists of chunk numbers in `term_data` as postings.py has them, domain c. terms.py reads it:
+                   lists of chunk numbers in `term_data` as chunk_lists.py has them, domain c. terms.py reads:
       first, low   how many terms stand before each value of the highest b bytes of the key, u32 [256^b + 1],
                    and the other 5 - b bytes of each key, highest first; b = 0, 1 or 2, what takes the
                    fewest bytes (at equal size the smaller)
-      kind, head   the commonest triples of postings (< 256), bytes (< 256) and form of a list, at most 255,
-                   commonest first, then by form, bytes, postings: u8 [., 3]; of each term the number of its
-                   triple, u8 [k], or 255
-      rare         u32 [., 3]: the same three of the terms whose head is 255, in order
+      kind, head   the commonest pairs of postings (< 256) and bytes (< 256) of a list, at most 255, commonest
+                   first, then by bytes, postings: u8 [., 2]; of each term the number of its pair, u8 [k], or
+                   255
+      rare         u32 [., 2]: postings and bytes of the terms whose head is 255, in order
       step         u32 [ceil(k / 64) + 1, 3]: before every 64th term, and in all: bytes in data, postings,
                    entries of rare
       tf           half a byte for every posting, the low half first: a code for its counts, those of
@@ -64,8 +64,8 @@ one page: doc_page = 0, 1, 2, page_start = 0, 0, page_line = 0, 0; line_data = 3
 The only trigram is "abc" (windows with a newline are left out): tri_key = 0x616263, tri_count = 1,
 tri_data = 02 (a bitmap over two pages: one byte; the gap form is as long, and at equal length the bitmap
 wins). The terms are "abc" (hash b63ba14e19...) and "ab" (bd66757f61...), one in each chunk, once:
-term_first = 0, 2; term_low = b6 3b a1 4e 19 bd 66 75 7f 61; term_kind = 1, 1, 0 (one posting, one byte, a
-bitmap), term_head = 0, 0, term_rare is empty, term_step = 0, 0, 0, 2, 2, 0; term_data = 02 01; term_tf = 00
+term_first = 0, 2; term_low = b6 3b a1 4e 19 bd 66 75 7f 61; term_kind = 1, 1 (one posting, one byte:
+a bitmap), term_head = 0, 0, term_rare is empty, term_step = 0, 0, 0, 2, 2, 0; term_data = 02 01; term_tf = 00
 (code 0: once in the body, and the same), term_tf_rare is empty, term_tf_step = 0.
 
 FORMAT_VERSION guards the directory (its name ends in the version) and every file in it. History:

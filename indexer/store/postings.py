@@ -1,13 +1,12 @@
-"""Sorted lists of small numbers <-> bytes, many lists at a time. Pure.
+"""Sorted lists of page numbers <-> bytes, many lists at a time. Pure.
 
-A list holds distinct numbers below `domain` (documents or chunks of one segment) in ascending order. Each
-list is stored in the shortest of four forms; at equal length the earlier one in this table wins:
+A list holds distinct numbers below `domain`, at most 65,536, in ascending order. Each list is stored in the
+shortest of three forms; at equal length the earlier one in this table wins:
 
     BITMAP  one bit for each number of the domain, lowest bit first: ceil(domain / 8) bytes
-    RAW     each number by itself: 2 bytes if domain <= 65,536, else 4
+    RAW     each number by itself: 2 bytes
     GAP8    each number as the distance g from the one before (the first from 0): floor(g / 255) bytes of 255,
             then one byte g % 255
-    GAP16   the same with 16-bit units and 65,535; only if domain > 65,536
 
 Example: 3, 4, 600 as GAP8 is 3, 1, 255, 255, 86. Decoding is a running sum in which the 255s are steps and no
 results: two NumPy calls, 2-3 ns a number. A variable-length integer code would be as short and takes three
@@ -17,33 +16,17 @@ thousands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from indexer.records import I64, U8, U32, Bool
 
-BITMAP, RAW, GAP8, GAP16 = range(4)
-FORMS = 4
+BITMAP, RAW, GAP8 = range(3)
+DOMAIN_MAX = 1 << 16
 
 Buffer = memoryview | U8
 
 _BLOCK_CELLS = 1 << 24  # flags of one block of bitmaps, 16 MiB
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """Encoded lists, one after the other in `data`."""
-
-    data: U8
-    length: I64  # bytes of each list
-    codec: U8
-
-
-def raw_width(domain: int) -> int:
-    """Return the bytes of one number in a RAW list."""
-    return 2 if domain <= 1 << 16 else 4
 
 
 def bitmap_bytes(domain: int) -> int:
@@ -52,17 +35,21 @@ def bitmap_bytes(domain: int) -> int:
 
 
 def narrow_codec(count: npt.ArrayLike, length: npt.ArrayLike, domain: int) -> U8:
-    """Return the codec of lists with a domain up to 65,536: the lengths tell it, so it is not stored."""
+    """Return the codec of lists: the lengths tell it, so it is not stored."""
     count, length = np.asarray(count, np.int64), np.asarray(length, np.int64)
     codec = np.where(length == 2 * count, RAW, GAP8)
     codec[length == bitmap_bytes(domain)] = BITMAP
     return codec.astype(np.uint8)
 
 
-def encode(values: U32, counts: I64, domain: int) -> Lists:
-    """Encode lists that stand one after the other in `values`, the i-th having counts[i] >= 1 numbers."""
+def encode(values: U32, counts: I64, domain: int) -> tuple[U8, I64]:
+    """Encode lists that stand one after the other in `values`, the i-th having counts[i] >= 1 numbers.
+
+    Returns the lists one after the other, and the bytes of each.
+    """
+    assert domain <= DOMAIN_MAX, domain
     if not len(counts):
-        return Lists(np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.uint8))
+        return np.empty(0, np.uint8), np.empty(0, np.int64)
     starts = np.cumsum(counts) - counts
     gaps = np.empty_like(values)
     gaps[0] = values[0]
@@ -76,12 +63,12 @@ def encode(values: U32, counts: I64, domain: int) -> Lists:
         of_lists = np.repeat(lists, counts)
         where, count = offset[lists], counts[lists]
         if form == BITMAP:
-            _put_bitmaps(out, where, values[of_lists], count, domain)
+            put_bitmaps(out, where, values[of_lists], count, domain)
         elif form == RAW:
-            _put_raw(out, where, values[of_lists], count, raw_width(domain))
+            _put_raw(out, where, values[of_lists], count)
         else:
-            _put_gaps(out, where, gaps[of_lists], count, 1 if form == GAP8 else 2)
-    return Lists(out, length, codec)
+            _put_gaps(out, where, gaps[of_lists], count)
+    return out, length
 
 
 def decode(data: Buffer, count: int, codec: int, domain: int) -> U32:
@@ -91,12 +78,11 @@ def decode(data: Buffer, count: int, codec: int, domain: int) -> U32:
         bits = np.unpackbits(raw, count=domain, bitorder="little").view(np.bool_)
         return np.flatnonzero(bits).astype(np.uint32)
     if codec == RAW:
-        return raw.view(np.dtype(f"<u{raw_width(domain)}")).astype(np.uint32)
-    units = raw if codec == GAP8 else raw.view(np.dtype("<u2"))
-    sums = np.cumsum(units, dtype=np.uint32)
+        return raw.view(np.dtype("<u2")).astype(np.uint32)
+    sums = np.cumsum(raw, dtype=np.uint32)
     if len(sums) == count:
         return sums
-    values: U32 = sums[units != (255 if codec == GAP8 else 65535)]
+    values: U32 = sums[raw != 255]
     return values
 
 
@@ -108,11 +94,11 @@ def decode_many(data: U8, length: I64, counts: I64, codec: U8, domain: int) -> U
         lists = codec == form
         part = data if len(forms) == 1 else data[np.repeat(lists, length)]
         if form == BITMAP:
-            values = _get_bitmaps(part, domain)
+            values = get_bitmaps(part, domain)
         elif form == RAW:
-            values = np.ascontiguousarray(part).view(np.dtype(f"<u{raw_width(domain)}")).astype(np.uint32)
+            values = np.ascontiguousarray(part).view(np.dtype("<u2")).astype(np.uint32)
         else:
-            values = _get_gaps(part, length[lists], counts[lists], 1 if form == GAP8 else 2)
+            values = _get_gaps(part, length[lists], counts[lists])
         if len(forms) == 1:
             return values
         out[np.repeat(lists, counts)] = values
@@ -131,11 +117,8 @@ def spans(starts: I64, counts: I64) -> I64:
 def _choose(gaps: U32, starts: I64, counts: I64, domain: int) -> tuple[I64, U8]:
     """Return length and codec of every list."""
     forms = [(BITMAP, np.full(len(counts), bitmap_bytes(domain), np.int64))]
-    forms.append((RAW, counts * raw_width(domain)))
+    forms.append((RAW, 2 * counts))
     forms.append((GAP8, counts + np.add.reduceat(gaps // np.uint32(255), starts, dtype=np.int64)))
-    if domain > 1 << 16:
-        steps = np.add.reduceat(gaps // np.uint32(65535), starts, dtype=np.int64)
-        forms.append((GAP16, 2 * (counts + steps)))
     length, codec = forms[0][1].copy(), np.full(len(counts), BITMAP, np.uint8)
     for form, cost in forms[1:]:
         better = cost < length
@@ -144,7 +127,7 @@ def _choose(gaps: U32, starts: I64, counts: I64, domain: int) -> tuple[I64, U8]:
     return length, codec
 
 
-def _put_bitmaps(out: U8, where: I64, values: U32, counts: I64, domain: int) -> None:
+def put_bitmaps(out: U8, where: I64, values: U32, counts: I64, domain: int) -> None:
     width = bitmap_bytes(domain)
     ends = np.cumsum(counts)
     step = max(1, _BLOCK_CELLS // max(domain, 1))
@@ -158,27 +141,25 @@ def _put_bitmaps(out: U8, where: I64, values: U32, counts: I64, domain: int) -> 
         out[target] = np.packbits(flags, axis=1, bitorder="little")
 
 
-def _put_raw(out: U8, where: I64, values: U32, counts: I64, width: int) -> None:
-    positions = np.repeat(where - width * (np.cumsum(counts) - counts), counts)
-    positions += width * np.arange(len(values), dtype=np.int64)
-    for byte in range(width):
-        out[positions + byte] = values >> np.uint32(8 * byte) & np.uint32(255)
+def _put_raw(out: U8, where: I64, values: U32, counts: I64) -> None:
+    positions = np.repeat(where - 2 * (np.cumsum(counts) - counts), counts)
+    positions += 2 * np.arange(len(values), dtype=np.int64)
+    out[positions] = values & np.uint32(255)
+    out[positions + 1] = values >> np.uint32(8)
 
 
-def _put_gaps(out: U8, where: I64, gaps: U32, counts: I64, width: int) -> None:
-    """Write the last unit of every gap; the units before it are 255s already."""
-    base = np.uint32((1 << 8 * width) - 1)
-    units = np.cumsum(gaps // base + np.uint32(1), dtype=np.int64)
+def _put_gaps(out: U8, where: I64, gaps: U32, counts: I64) -> None:
+    """Write the last byte of every gap; the bytes before it are 255s already."""
+    steps = gaps // np.uint32(255)
+    units = np.cumsum(steps + np.uint32(1), dtype=np.int64)
     ends = np.cumsum(counts) - 1
     before = np.concatenate((np.zeros(1, np.int64), units[ends[:-1]]))
-    positions = np.repeat(where - width * before, counts)
-    positions += width * (units - 1)
-    rest = gaps % base
-    for byte in range(width):
-        out[positions + byte] = rest >> np.uint32(8 * byte) & np.uint32(255)
+    positions = np.repeat(where - before, counts)
+    positions += units - 1
+    out[positions] = gaps - np.uint32(255) * steps
 
 
-def _get_bitmaps(data: U8, domain: int) -> U32:
+def get_bitmaps(data: U8, domain: int) -> U32:
     width = bitmap_bytes(domain)
     rows = data.reshape(-1, width)
     step = max(1, _BLOCK_CELLS // (8 * width))
@@ -189,12 +170,11 @@ def _get_bitmaps(data: U8, domain: int) -> U32:
     return np.concatenate(parts)
 
 
-def _get_gaps(data: U8, length: I64, counts: I64, width: int) -> U32:
-    units = data if width == 1 else np.ascontiguousarray(data).view(np.dtype("<u2"))
-    sums = np.cumsum(units, dtype=np.int64)
-    ends = np.cumsum(length // width)
+def _get_gaps(data: U8, length: I64, counts: I64) -> U32:
+    sums = np.cumsum(data, dtype=np.int64)
+    ends = np.cumsum(length)
     before = np.concatenate((np.zeros(1, np.int64), sums[ends[:-1] - 1]))
-    values = sums[units != (1 << 8 * width) - 1]
+    values = sums[data != 255]
     values -= np.repeat(before, counts)
     result: U32 = values.astype(np.uint32)
     return result

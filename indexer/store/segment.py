@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from config.errors import StoreCorrupt
 from indexer.records import DIGEST_BYTES, I32, I64, U8, U16, U32, U64
-from indexer.store import postings
+from indexer.store import chunk_lists, postings
 from indexer.store.blocks import line_starts, unpack
 from indexer.store.format import (
     ALIGN,
@@ -261,14 +261,14 @@ class Segment:
         heads = self.terms.heads(first, last)
         (start, posting), (end, last_posting) = self.terms.place(first), self.terms.place(last)
         data = self.term_data[start:end]
-        values = postings.decode_many(data, heads.length, heads.counts, heads.codec, self.n_chunks)
+        values = chunk_lists.decode_many(data, heads.length, heads.counts, self.n_chunks)
         return heads, values, self.terms.tf(posting, last_posting)
 
     def _term_list(self, at: int) -> tuple[U32, int]:
         """Return the chunks of a term and the number of the first posting."""
-        count, nbytes, codec = self.terms.head(at)
+        count, nbytes = self.terms.head(at)
         start, first = self.terms.place(at)
-        return postings.decode(self.term_data[start : start + nbytes], count, codec, self.n_chunks), first
+        return chunk_lists.decode(self.term_data[start : start + nbytes], count, self.n_chunks), first
 
     def term_count(self, term_hash: int) -> int:
         """Return in how many chunks a term occurs."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.records import I64, U8, U32, U64, PreparedFile
-from indexer.store import postings
+from indexer.store import chunk_lists, postings
 from indexer.store.blocks import BlockWriter
 from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, PAGES_MAX, SEPARATOR, Counts, SegmentInfo
 from indexer.store.segment_file import Array, Section, SegmentFile
@@ -22,6 +22,9 @@ from indexer.store.terms import KEY_SHIFT, CountWriter, Heads, directory, head_t
 from indexer.trigram import KEY_BITS
 
 Doc = tuple[int, PreparedFile, U32]  # blob id, content, pool row of each chunk (NO_ROW: none)
+
+# Values, counts of the lists, domain -> the lists one after the other, bytes of each.
+Encoder = Callable[[U32, I64, int], tuple[U8, I64]]
 
 POSTINGS_BLOCK = 1 << 22  # postings encoded at a time: about 200 MB of working memory
 
@@ -47,44 +50,43 @@ def write_segment(path: Path, segment_id: int, docs: Sequence[Doc]) -> SegmentIn
 class ListWriter:
     """Writes posting lists in ascending order of keys, block by block; the small tables stay in memory."""
 
-    def __init__(self, data: Section, domain: int) -> None:
-        """Append encoded lists to `data`."""
+    def __init__(self, data: Section, domain: int, encode: Encoder) -> None:
+        """Append lists of numbers below `domain` to `data`, encoded by `encode`."""
         self._data = data
         self._domain = domain
+        self._encode = encode
         self._keys: list[Array] = []
         self._counts: list[I64] = []
         self._lengths: list[I64] = []
-        self._codecs: list[U8] = []
 
     def add(self, keys: Array, counts: I64, values: U32) -> None:
         """Encode the lists of some keys; all keys are above the ones before."""
-        lists = postings.encode(values, counts, self._domain)
-        self._data.write(lists.data)
+        data, length = self._encode(values, counts, self._domain)
+        self._data.write(data)
         self._keys.append(keys)
         self._counts.append(counts)
-        self._lengths.append(lists.length)
-        self._codecs.append(lists.codec)
+        self._lengths.append(length)
 
-    def finish(self) -> tuple[Array, I64, I64, U8]:
-        """Close the data; return keys, counts, offsets (one more than keys), codecs."""
+    def finish(self) -> tuple[Array, I64, I64]:
+        """Close the data; return keys, counts, and bytes of each list."""
         self._data.close()
         if not self._keys:
             empty = np.empty(0, np.int64)
-            return empty, empty, np.zeros(1, np.int64), np.empty(0, np.uint8)
-        offsets = bases(np.concatenate(self._lengths))
-        assert offsets[-1] < 1 << 32, int(offsets[-1])
-        return np.concatenate(self._keys), np.concatenate(self._counts), offsets, np.concatenate(self._codecs)
+            return empty, empty, empty
+        lengths = np.concatenate(self._lengths)
+        assert lengths.sum() < 1 << 32, int(lengths.sum())
+        return np.concatenate(self._keys), np.concatenate(self._counts), lengths
 
 
 def put_trigrams(out: SegmentFile, fill: Callable[[ListWriter], None], n_pages: int) -> int:
     """Write the trigram sections; `fill` adds the lists. Returns the number of trigrams."""
     assert n_pages <= PAGES_MAX, n_pages
-    lists = ListWriter(out.section("tri_data"), n_pages)
+    lists = ListWriter(out.section("tri_data"), n_pages, postings.encode)
     fill(lists)
-    keys, counts, offsets, _ = lists.finish()
+    keys, counts, lengths = lists.finish()
     out.put("tri_key", keys)
     out.put("tri_count", counts)
-    out.put("tri_off", offsets)
+    out.put("tri_off", bases(lengths))
     return len(keys)
 
 
@@ -97,17 +99,17 @@ def put_terms(
     """
     packed = out.section("term_tf", n_postings // 2 + 1)
     counted = CountWriter(packed.write)
-    lists = ListWriter(out.section("term_data"), n_chunks)
+    lists = ListWriter(out.section("term_data"), n_chunks, chunk_lists.encode)
     fill(lists, counted)
     rare, step = counted.finish()
     packed.close()
-    keys, counts, offsets, codecs = lists.finish()
+    keys, counts, lengths = lists.finish()
     out.put("term_tf_rare", rare)
     out.put("term_tf_step", step)
     first, low = directory(keys.astype(np.uint64))
     out.put("term_first", first)
     out.put("term_low", low)
-    heads = head_table(Heads(counts, np.diff(offsets), codecs))
+    heads = head_table(Heads(counts, lengths))
     out.put("term_head", heads.head)
     out.put("term_kind", heads.kind)
     out.put("term_rare", heads.rare)

@@ -5,7 +5,7 @@ have the same key in one of five such segments: they share a list, in which a ch
 term that is not there finds something once in two million times. The keys ascend, so their highest bytes need
 not be stored with each: a directory says how many terms stand before each value of them.
 
-Lists have few different heads (postings, bytes, form): the 255 commonest are 99 % of all. A term keeps the
+Lists have few different heads (postings, bytes): the 255 commonest are 99 % of all. A term keeps the
 number of its head in a byte, and where its list begins is the sum of the heads before it, from every 64th
 term on. Of the counts of a posting 15 are 94 % of all: they take half a byte, the others one more byte, which
 is found by counting them from every 512th posting on.
@@ -48,7 +48,6 @@ class Heads:
 
     counts: I64
     length: I64  # bytes
-    codec: U8
 
 
 class Terms:
@@ -72,10 +71,10 @@ class Terms:
         self.low_bytes = low_bytes(first)
         self._low, self._low_view = low, low.data
         self._head, self._head_view = head, head.data
-        self._kind, self._rare, self._step = kind.reshape(-1, 3), rare.reshape(-1, 3), step.reshape(-1, 3)
+        self._kind, self._rare, self._step = kind.reshape(-1, 2), rare.reshape(-1, 2), step.reshape(-1, 3)
         # One number for both sums: postings in the high, bytes in the low 32 bits.
         self._kinds: list[list[int]] = self._kind.tolist()
-        self._sizes = [count << 32 | nbytes for count, nbytes, _ in self._kinds]
+        self._sizes = [count << 32 | nbytes for count, nbytes in self._kinds]
         self._sizes += [0] * (256 - len(self._sizes))
         self._tf, self._tf_rare, self._tf_step = tf, tf_rare, tf_step
 
@@ -102,11 +101,11 @@ class Terms:
         kind = self._head_view[at]
         return self._kinds[kind][0] if kind != RARE else self._own_head(at)[0]
 
-    def head(self, at: int) -> tuple[int, int, int]:
-        """Return postings, bytes and form of a term's list."""
+    def head(self, at: int) -> tuple[int, int]:
+        """Return postings and bytes of a term's list."""
         kind = self._head_view[at]
-        count, nbytes, codec = self._kinds[kind] if kind != RARE else self._own_head(at)
-        return count, nbytes, codec
+        count, nbytes = self._kinds[kind] if kind != RARE else self._own_head(at)
+        return count, nbytes
 
     def place(self, at: int) -> tuple[int, int]:
         """Return where a term's list begins in `term_data`, and the number of its first posting."""
@@ -116,7 +115,7 @@ class Terms:
         size = sum(map(self._sizes.__getitem__, heads))
         data, posting = data + (size & 0xFFFFFFFF), posting + (size >> 32)
         if own := heads.count(RARE):
-            for count, nbytes, _ in self._rare[rare : rare + own].tolist():
+            for count, nbytes in self._rare[rare : rare + own].tolist():
                 data, posting = data + nbytes, posting + count
         return data, posting
 
@@ -132,15 +131,14 @@ class Terms:
     def heads(self, first: int, last: int) -> Heads:
         """Return the heads of the lists [first, last)."""
         kinds = self._head[first:last]
-        table = np.zeros((256, 3), np.int64)
-        table[: len(self._kind)] = self._kind
-        counts, length, codec = (column[kinds] for column in np.ascontiguousarray(table.T))
+        table = np.zeros((2, 256), np.int64)
+        table[:, : len(self._kind)] = self._kind.T
+        counts, length = table[0, kinds], table[1, kinds]
         own = np.flatnonzero(kinds == RARE)
         if len(own):
             begin = self._rare_number(first)
-            rows = self._rare[begin : begin + len(own)]
-            counts[own], length[own], codec[own] = rows.T
-        return Heads(counts, length, codec.astype(np.uint8))
+            counts[own], length[own] = self._rare[begin : begin + len(own)].T
+        return Heads(counts, length)
 
     def tf(self, first: int, last: int) -> U8:
         """Return the counts of the postings [first, last): body in the low, name in the high 4 bits."""
@@ -183,16 +181,15 @@ class HeadTable:
     """The sections that say how long each list is."""
 
     head: U8
-    kind: U8  # [n, 3]
-    rare: I64  # [n, 3]
+    kind: U8  # [n, 2]
+    rare: I64  # [n, 2]
     step: I64  # [n, 3]
 
 
 def head_table(heads: Heads) -> HeadTable:
     """Return the sections of all lists of a segment."""
     small = (heads.counts < 256) & (heads.length < 256)
-    codes = heads.counts | heads.length << 8 | heads.codec.astype(np.int64) << 16
-    codes[~small] = 0  # no list has 0 postings
+    codes = np.where(small, heads.counts | heads.length << 8, 0)  # no list has 0 postings
     times = np.bincount(codes, minlength=1)
     times[0] = 0
     found = np.flatnonzero(times)
@@ -203,8 +200,8 @@ def head_table(heads: Heads) -> HeadTable:
     own = head == RARE
     step = np.stack([_places(column) for column in (heads.length, heads.counts, own)], axis=1)
     assert step[-1].max() < 1 << 32, step[-1].tolist()
-    kind = np.stack((common & 255, common >> 8 & 255, common >> 16), axis=1).astype(np.uint8)
-    rare = np.stack((heads.counts[own], heads.length[own], heads.codec[own]), axis=1)
+    kind = np.stack((common & 255, common >> 8), axis=1).astype(np.uint8)
+    rare = np.stack((heads.counts[own], heads.length[own]), axis=1)
     return HeadTable(head, kind, rare, step)
 
 

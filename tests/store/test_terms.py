@@ -37,17 +37,17 @@ class Made:
     """A table of terms and what went into it."""
 
     keys: list[int]
-    heads: list[tuple[int, int, int]]  # postings, bytes, form
+    heads: list[tuple[int, int]]  # postings, bytes
     counts: list[int]
     terms: Terms
     sections: dict[str, np.ndarray]
 
 
-def table(keys: list[int], heads: list[tuple[int, int, int]], counts: list[int], piece: int = 1000) -> Made:
+def table(keys: list[int], heads: list[tuple[int, int]], counts: list[int], piece: int = 1000) -> Made:
     """Make the sections, writing the counts in pieces."""
-    columns = np.array(heads, np.int64).reshape(-1, 3)
+    columns = np.array(heads, np.int64).reshape(-1, 2)
     first, low = directory(np.array(keys, np.uint64))
-    made = head_table(Heads(columns[:, 0], columns[:, 1], columns[:, 2].astype(np.uint8)))
+    made = head_table(Heads(columns[:, 0], columns[:, 1]))
     parts: list[U8] = []
     writer = CountWriter(parts.append)
     for i in range(0, len(counts), piece):
@@ -67,14 +67,14 @@ def table(keys: list[int], heads: list[tuple[int, int, int]], counts: list[int],
     return Made(keys, heads, counts, Terms(**sections), sections)
 
 
-def slow_sections(keys: list[int], heads: list[tuple[int, int, int]], counts: list[int]) -> dict[str, list]:
+def slow_sections(keys: list[int], heads: list[tuple[int, int]], counts: list[int]) -> dict[str, list]:
     """What format.py says of the sections, one item at a time."""
     n = len(keys)
     width = min(range(3), key=lambda b: 4 * (256**b + 1) + (5 - b) * n)
     edges = [edge << 8 * (5 - width) for edge in range(256**width + 1)]
-    small = Counter((form, nbytes, count) for count, nbytes, form in heads if count < 256 and nbytes < 256)
+    small = Counter((nbytes, count) for count, nbytes in heads if count < 256 and nbytes < 256)
     kinds = sorted(small, key=lambda head: (-small[head], head))[:255]
-    number = {(count, nbytes, form): i for i, (form, nbytes, count) in enumerate(kinds)}
+    number = {(count, nbytes): i for i, (nbytes, count) in enumerate(kinds)}
     places = [(0, 0, 0)]
     for head in heads:
         data, posting, rare = places[-1]
@@ -85,7 +85,7 @@ def slow_sections(keys: list[int], heads: list[tuple[int, int, int]], counts: li
         "first": [sum(key < edge for key in keys) for edge in edges] if n < 1000 else [],
         "low": [byte for key in keys for byte in key.to_bytes(5, "big")[width:]],
         "head": [number.get(head, 255) for head in heads],
-        "kind": [each for form, nbytes, count in kinds for each in (count, nbytes, form)],
+        "kind": [each for nbytes, count in kinds for each in (count, nbytes)],
         "rare": [each for head in heads if head not in number for each in head],
         "step": [each for place in [*places[:-1][::64], places[-1]] for each in place],
         "tf": [low | high << 4 for low, high in zip(padded[::2], padded[1::2], strict=True)],
@@ -112,7 +112,7 @@ def check(made: Made, asked: list[int]) -> None:
         assert made.terms.tf(before[1], before[1] + count).tolist() == made.counts[before[1] :][:count]
     for first, last in [(0, len(made.keys)), *zip(asked, sorted(asked), strict=True)]:
         part = made.terms.heads(first, last)
-        rows = zip(part.counts.tolist(), part.length.tolist(), part.codec.tolist(), strict=True)
+        rows = zip(part.counts.tolist(), part.length.tolist(), strict=True)
         assert list(rows) == made.heads[first : max(first, last)]
 
 
@@ -120,8 +120,8 @@ def drawn(n: int, seed: int, kinds: int = 400, key_bits: int = 40) -> Made:
     """A table of n terms whose lists are mostly short and sometimes very long."""
     rng = np.random.default_rng(seed)
     keys = np.unique(rng.integers(0, 1 << key_bits, n)).tolist()
-    pool = [(1, 2, 1), (2, 4, 1), (1, 4, 1), (255, 255, 2), (256, 255, 2), (255, 256, 2), (300, 70_000, 3)]
-    pool += [(int(c), int(b), 2) for c, b in rng.integers(1, 200, (kinds, 2))]
+    pool = [(1, 2), (2, 4), (1, 4), (255, 255), (256, 255), (255, 256), (300, 70_000)]
+    pool += [(int(c), int(b)) for c, b in rng.integers(1, 200, (kinds, 2))]
     weight = 1 / np.arange(1, len(pool) + 1)
     heads = [pool[i] for i in rng.choice(len(pool), len(keys), p=weight / weight.sum())]
     total = sum(head[0] for head in heads)
@@ -140,7 +140,7 @@ def test_a_table_of_terms_is_that_of_the_slow_twin(n: int) -> None:
 
 def test_a_large_table_has_a_large_directory() -> None:
     keys = np.unique(np.random.default_rng(5).integers(0, 1 << 40, 300_000)).tolist()
-    terms = table(keys, [(1, 2, 1)] * len(keys), [1] * len(keys)).terms
+    terms = table(keys, [(1, 2)] * len(keys), [1] * len(keys)).terms
     assert terms.low_bytes == 3
     assert terms.keys().tolist() == keys
     asked = range(0, len(keys), 97)
@@ -153,7 +153,7 @@ def test_a_large_table_has_a_large_directory() -> None:
 def test_keys_are_not_found_across_the_borders_of_others() -> None:
     """The bytes of a missing key stand in the table, but not where a key begins."""
     keys = [0x0101010101, 0x0101010102, 0x0201010101, 0x0202020202]
-    terms = table(keys, [(1, 2, 1)] * 4, [1] * 4).terms
+    terms = table(keys, [(1, 2)] * 4, [1] * 4).terms
     assert [terms.find(key << 24) for key in keys] == [0, 1, 2, 3]
     assert [terms.find(key << 24) for key in (0x0101010101 + 0x10000, 0x0101020201, 0x0102020202)] == [-1] * 3
 
@@ -171,7 +171,7 @@ def test_counts_of_any_range_come_back(counts: list[int], piece: int, data: st.D
 
 
 def test_more_heads_than_a_byte_counts_are_kept_by_themselves() -> None:
-    heads = [(1 + i % 20, 1 + i // 20, 2) for i in range(400)] * 2 + [(1, 2, 1)] * 5
+    heads = [(1 + i % 20, 1 + i // 20) for i in range(400)] * 2 + [(30, 30)] * 5
     made = table(list(range(len(heads))), heads, [1] * sum(head[0] for head in heads))
     assert int((made.sections["head"] == RARE).sum()) == 2 * 400 + 5 - 2 * 254 - 5
     check(made, list(range(0, len(heads), 11)))
@@ -277,7 +277,7 @@ def test_check_finds_a_wrong_entry_anywhere_in_the_table(
     ("name", "at", "value"),
     [
         ("term_low", 0, 0xFF),  # above the next key
-        ("term_kind", 2, 9),  # no such form
+        ("term_kind", 1, 0),  # a list of no bytes
         ("term_kind", 0, 0),  # a list of nothing
         ("term_tf", 0, 0xFF),  # two counts that are not in tf_rare
         ("term_tf_rare", 0, 0),  # a posting without an occurrence
