@@ -54,7 +54,6 @@ class Scored:
 
     chunk: I64  # global chunk numbers
     score: F32
-    coverage: F32  # 0..1: share of the query's words that the chunk contains, by idf
 
 
 # Term -> (global documents, share 0..1) whose path contains it; None: paths do not count.
@@ -102,14 +101,14 @@ def best_chunks(
         chunks.append(local + first)
         scores.append(score)
     if not chunks:
-        return Scored(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+        return Scored(np.empty(0, np.int64), np.empty(0, np.float32))
     chunk, score = np.concatenate(chunks), np.concatenate(scores)
     order = np.lexsort((chunk, -score))[:n]
-    return Scored(chunk[order], score[order], cover(snapshot, query, chunk[order]))
+    return Scored(chunk[order], score[order])
 
 
 def cover(snapshot: Snapshot, query: tuple[Term, ...], chunks: I64) -> F32:
-    """Return for each chunk the share of the query's words in it, each weighing its idf."""
+    """Return for each chunk the share of the query's words in it, 0..1, each weighing its idf."""
     idf = _idf(snapshot, query)
     n_words = 1 + max((term.word for term in query), default=-1)
     if not n_words or not len(chunks):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from config.settings import load
 from indexer.records import Bool
+from indexer.store.snapshot import Snapshot
 from indexer.words import terms, words
 from search.budget import Budget
 from search.facts import make_facts
@@ -107,6 +108,15 @@ def oracle(corpus: Corpus, query: tuple[Term, ...], paths: bool) -> dict[int, fl
     return scores
 
 
+def terms_of(snapshot: Snapshot, chunk: int) -> set[bytes]:
+    """The terms in the bytes of a chunk."""
+    number = int(np.searchsorted(snapshot.chunk_base, chunk, "right")) - 1
+    segment, local = snapshot.segments[number], chunk - int(snapshot.chunk_base[number])
+    content = segment.doc_bytes(int(segment.doc_of_chunk([local])[0]))
+    said = words(content[int(segment.chunk_start[local]) : int(segment.chunk_end[local])])
+    return {term for word in said for term in terms(word)}
+
+
 def run(
     corpus: Corpus, query: tuple[Term, ...], mask: Bool | None = None, n: int = 1000, paths: bool = True
 ) -> Scored:
@@ -182,10 +192,19 @@ def test_any_word_may_be_missing(corpus: Corpus) -> None:
 
 def test_coverage_is_one_where_every_word_stands(corpus: Corpus) -> None:
     query = query_terms(["retry", "limit"])
-    found = run(corpus, query)
-    assert found.coverage[0] == pytest.approx(1.0)
-    assert ((found.coverage >= 0) & (found.coverage <= 1.0001)).all()
-    assert cover(corpus.index.snapshot(), query, found.chunk).tolist() == found.coverage.tolist()
+    snapshot = corpus.index.snapshot()
+    chunks = run(corpus, query).chunk
+    covered = dict(zip(chunks.tolist(), cover(snapshot, query, chunks).tolist(), strict=True))
+    assert covered[int(chunks[0])] == pytest.approx(1.0)
+    for chunk, share in covered.items():
+        said = terms_of(snapshot, chunk)
+        if {b"retry", b"limit"} <= said:
+            assert share == pytest.approx(1.0)
+        elif said & {term.text for term in query}:
+            assert 0 < share < 1
+        else:
+            assert share == 0  # found by its path
+    assert {0.0 < share < 1 for share in covered.values()} == {True, False}
 
 
 @pytest.mark.parametrize(
