@@ -32,6 +32,7 @@ class Index:
     line_chars_max: int
     batch_bytes: int
     batch_ms: int
+    text_first_files: int
     ignore: tuple[str, ...]
     languages: tuple[str, ...]
     include_hidden: bool

@@ -67,7 +67,8 @@ class Control:
     def _add(self, params: Params, context: Context) -> Params:
         root_id = self._call(lambda: self._service.add_root(params["path"]))
         if params.get("wait"):
-            self._wait(root_id, False, context, params.get("deadline_ms", ADD_DEADLINE_MS))
+            deadline_ms = params.get("deadline_ms", ADD_DEADLINE_MS)
+            self._wait(root_id, False, context, deadline_ms, whole=True)
         return self._root_status(root_id)
 
     def _remove(self, params: Params, _context: Context) -> Params:
@@ -76,7 +77,8 @@ class Control:
     def _rebuild(self, params: Params, context: Context) -> Params:
         root_id = self._call(lambda: self._service.rebuild(params["path"]))
         if params.get("wait"):
-            self._wait(root_id, False, context, params.get("deadline_ms", ADD_DEADLINE_MS))
+            deadline_ms = params.get("deadline_ms", ADD_DEADLINE_MS)
+            self._wait(root_id, False, context, deadline_ms, whole=True)
         return self._root_status(root_id)
 
     def _roots(self, _params: Params, _context: Context) -> Params:
@@ -150,9 +152,11 @@ class Control:
         items = config_settings.load().items()
         return {"settings": [{"key": key, "value": value, "origin": origin} for key, value, origin in items]}
 
-    def _wait(self, root_id: int, need_scan: bool, context: Context, deadline_ms: int) -> None:
-        """Wait until everything saved before now is committed."""
-        barrier = self._call(lambda: self._service.barrier(root_id, need_scan))
+    def _wait(
+        self, root_id: int, need_scan: bool, context: Context, deadline_ms: int, whole: bool = False
+    ) -> None:
+        """Wait until everything saved before now is committed; whole: not only as text."""
+        barrier = self._call(lambda: self._service.barrier(root_id, need_scan, whole))
         left = deadline_ms / 1000
         while left > 0:
             try:

@@ -38,6 +38,7 @@ class Merging:
         self._wake = wake
         self._due = True
         self._any_dead = False
+        self._texts = True
         self._planning: Future[MergePlan | None] | None = None
         self._plan: MergePlan | None = None
         self._child: _Child | None = None
@@ -58,8 +59,13 @@ class Merging:
         """The pool is full: also rewrite segments with little dead content, whose rows become free."""
         self._due = self._any_dead = True
 
-    def step(self) -> None:
-        """Go on with the merge under way, or plan the next."""
+    def step(self, texts: bool = True) -> None:
+        """Go on with the merge under way, or plan the next.
+
+        texts  also of segments that hold text only; not while their documents are being replaced
+        """
+        self._due = self._due or texts != self._texts
+        self._texts = texts
         if self._committing is not None:
             self._finish_commit()
         elif self._child is not None:
@@ -68,7 +74,7 @@ class Merging:
             self._finish_plan()
         elif self._due and self.failures < FAILURES_MAX:
             any_dead, self._due, self._any_dead = self._any_dead, False, False
-            self._planning = self._submit(lambda: self._writer.plan_merge(any_dead))
+            self._planning = self._submit(lambda: self._writer.plan_merge(any_dead, texts))
 
     def stop(self) -> None:
         """Give up the merge under way; its file is swept up at the next start."""

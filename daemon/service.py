@@ -47,6 +47,7 @@ _PROJECT_FILE = os.fsencode(paths.PROJECT_FILE)
 TICK_S = 0.5  # the longest the service sleeps: timers, merges and readers are looked at this often
 POOL_LOOK_S = 5.0  # between looks whether somebody has taken the vector pool away
 FAST_FROM = 512  # paths of scans under way from which on every core parses
+LOOK_AGAIN_S = 30.0  # between scans for files that the second pass could not read
 SEVERAL_FROM = 64  # and from which on there is a worker for each background core
 
 T = TypeVar("T")
@@ -101,6 +102,7 @@ class Service:
         self._restoring: Future[bool] | None = None
         self._restore_at = 0.0  # after a failure: not before
         self._pool_look_at = 0.0
+        self._look_again_at = 0.0
         self._has_others = bool(versions.others(store_dir))
 
     @property
@@ -147,6 +149,7 @@ class Service:
         self._run_commands()
         for root in self.roots.values():
             self._advance(root)
+            self._deepen(root)
         self._publish()
         self._release_barriers()
         try:
@@ -163,7 +166,7 @@ class Service:
         if published:
             self.trouble = None
             self.merging.note_commit()
-        self.merging.step()
+        self.merging.step(self._texts_settled())
         self._restore_vectors()
         self._look_at_pool()
         self._release_barriers()
@@ -213,7 +216,8 @@ class Service:
 
     def _retire_others(self) -> None:
         """Remove indexes of other format versions once this one is complete."""
-        if self._has_others and self.roots and all(root.complete for root in self.roots.values()):
+        whole = all(root.complete and not root.shallow for root in self.roots.values())
+        if self._has_others and self.roots and whole:
             self._has_others = False
             self.commits.submit(self._remove_others)
 
@@ -266,13 +270,40 @@ class Service:
             self._reload(root)
 
     def _take_scan(self, root: WatchedRoot, changes: list[FileChange]) -> None:
-        self.pipeline.scanned(root.root_id, changes)
+        self.pipeline.scanned(root.root_id, changes, root.scanned_everything)
         root.first_ticket = root.first_ticket or self.pipeline.ticket()
         if not root.judged:  # the first scan was of everything
             root.judging_ticket = root.judging_ticket or self.pipeline.ticket()
         for barrier in root.barriers:
             if not barrier.ticket and root.scans_ended >= barrier.scan:
                 barrier.ticket = self.pipeline.ticket()
+
+    def _deepen(self, root: WatchedRoot) -> None:
+        """Where text came first, go on with symbols and vectors once all text is there."""
+        if root.listing is not None:
+            if root.listing.done():
+                future, root.listing = root.listing, None
+                self.pipeline.deepen(root.root_id, future.result())
+            return
+        ready = root.scans_ended and root.shallow and not root.gone
+        if not ready or self.pipeline.deepening(root.root_id) or self.pipeline.scan_left(root.root_id):
+            return
+        now = (root.shallow, root.scans_ended)
+        if root.listed == now:  # the last round achieved nothing: what it wanted to read is not there
+            if not root.scanning and time.monotonic() >= self._look_again_at:
+                self._look_again_at = time.monotonic() + LOOK_AGAIN_S
+                root.request_scan("files that could not be read")
+            return
+        root.listed = now
+        root.listing = self._scans.submit(self.lookup.shallow_files, root.root_id)
+        root.listing.add_done_callback(lambda _: self.wake())
+
+    def _texts_settled(self) -> bool:
+        """Whether segments that hold text only will stay for long."""
+        return not any(
+            (root.shallow and not root.gone) or self.pipeline.texts_left(root.root_id)
+            for root in self.roots.values()
+        )
 
     def _apply(self, batch: Batch) -> Future[Commit]:
         future = self.commits.submit(self._commit, batch)
@@ -288,7 +319,7 @@ class Service:
         lost = {
             each.path
             for each in batch.upserts
-            if each.prepared is None and not self.writer.known(each.digest)
+            if each.prepared is None and not self.writer.known(each.digest, shallow=True)
         }
         batch.upserts[:] = [each for each in batch.upserts if each.path not in lost]
         return Commit(self.writer.apply(batch), frozenset(lost))
@@ -296,6 +327,7 @@ class Service:
     def _publish(self) -> None:
         for root in self.roots.values():
             progress = self.pipeline.progress(root.root_id)
+            self._count(root)
             self.board.set_root(
                 root.root_id,
                 pending=self.pipeline.pending(root.root_id) + root.pending(),
@@ -305,11 +337,18 @@ class Service:
                 healthy=root.healthy,
                 last_scan_ns=root.last_scan_ns,
                 phase=self.phase(root),
+                structure_done=root.files - root.shallow,
+                structure_total=root.files,
             )
             self._note_judged(root)
         self.board.set_paused("disk full" if isinstance(self.trouble, StoreFull) else "")
         self.board.set_vectors_lost(self.writer.vectors_lost)
         self.board.beat()
+
+    def _count(self, root: WatchedRoot) -> None:
+        record = self.lookup.root(root.root_id)
+        if record is not None:
+            root.files, root.shallow = record.files, record.shallow
 
     def _note_judged(self, root: WatchedRoot) -> None:
         """Remember the limits of a root once every file was judged by them."""
@@ -318,25 +357,37 @@ class Service:
             self.commits.submit(self.writer.mark_judged, root.root_id, root.limits.mark)
 
     def phase(self, root: WatchedRoot) -> str:
-        """How far a root is: "missing", "first_index" or "ready" (every file was in the index once)."""
+        """How far a root is: "missing", "first_index", "structure" or "ready".
+
+        From "structure" on every file was in the index once, if only as text; "ready" are symbols and vectors
+        too.
+        """
         if root.gone:
             return "missing"
-        if root.complete:
-            return "ready"
-        if root.scans_ended and self.pipeline.finished(root.root_id, root.first_ticket):
-            root.complete = True
-            self.commits.submit(self.writer.mark_complete, root.root_id)
-            return "ready"
-        return "first_index"
+        if not root.complete and root.scans_ended:
+            root.complete = self.pipeline.finished(root.root_id, root.first_ticket)
+            if root.complete:
+                self._count(root)
+                self.commits.submit(self.writer.mark_complete, root.root_id)
+        if not root.complete:
+            return "first_index"
+        return "structure" if root.shallow else "ready"
 
     def _release_barriers(self) -> None:
         for root in self.roots.values():
             for barrier in list(root.barriers):
                 # Of a directory that is not there, there is nothing to wait for.
-                if root.gone or (barrier.ticket and self.pipeline.finished(root.root_id, barrier.ticket)):
+                if root.gone or self._is_reached(root, barrier):
                     root.barriers.remove(barrier)
                     if barrier.done.set_running_or_notify_cancel():
                         barrier.done.set_result(None)
+
+    def _is_reached(self, root: WatchedRoot, barrier: Barrier) -> bool:
+        if not barrier.ticket or not self.pipeline.finished(root.root_id, barrier.ticket):
+            return False
+        if barrier.whole:
+            self._count(root)
+        return not (barrier.whole and root.shallow)
 
     def _resize(self) -> None:
         """Every core for a first build, the background cores for much work, one worker for a saved file."""
@@ -380,7 +431,7 @@ class Service:
         self._watch(RootRecord(root.root_id, path, 0, complete=root.complete, limits=judged_by))
         begun = self.roots[root.root_id]
         number = begun.request_scan("project file")
-        begun.barriers = [Barrier(0, number, barrier.done) for barrier in waiting]
+        begun.barriers = [Barrier(0, number, barrier.done, barrier.whole) for barrier in waiting]
 
     def _close(self) -> None:
         for root in self.roots.values():
@@ -438,8 +489,11 @@ class Service:
         root.request_scan("rebuild", everything=True)
         return root.root_id
 
-    def barrier(self, root_id: int, need_scan: bool) -> Future[None]:
-        """A future that is done when everything saved before now is committed."""
+    def barrier(self, root_id: int, need_scan: bool, whole: bool = False) -> Future[None]:
+        """A future that is done when everything saved before now is committed.
+
+        whole  also symbols and vectors of files whose text came first
+        """
         root = self.root(root_id)
         hinted = root.take(self.lookup, self.pipeline.under_way(root_id))
         if hinted:
@@ -452,7 +506,7 @@ class Service:
         else:
             number = root.current_scan if root.scanning else 0
         ticket = 0 if number else self.pipeline.ticket()
-        barrier = Barrier(ticket, number, Future())
+        barrier = Barrier(ticket, number, Future(), whole)
         root.barriers.append(barrier)
         return barrier.done
 

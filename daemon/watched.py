@@ -31,6 +31,7 @@ class Barrier:
     ticket: int  # 0: drawn when scan number `scan` has ended
     scan: int
     done: Future[None]
+    whole: bool = False  # symbols and vectors too, where text came first
 
 
 class WatchedRoot:
@@ -50,7 +51,7 @@ class WatchedRoot:
 
         wake       called from any thread when there is something to take
         scanner    runs the scans, one at a time
-        complete   whether every file of the root was in the index at least once
+        complete   whether every file of the root was in the index at least once, if only as text
         judged_by  the limits (source.Limits.mark) by which what the index has of it was judged
         """
         self.root_id = root_id
@@ -64,6 +65,9 @@ class WatchedRoot:
         self.scans_ended = 0
         self.first_ticket = 0  # drawn when the first scan ended; 0 until then
         self.complete = complete
+        self.files = self.shallow = 0  # as the catalog last said: indexed, and of these with their text only
+        self.listing: Future[list[FileChange]] | None = None  # of the shallow ones, for the second pass
+        self.listed = (-1, -1)  # how many there were then, and how many scans had ended
         self.limits = Limits.of(settings)
         self.judged = judged_by == self.limits.mark  # no file needs to be read only because limits changed
         self.judging_ticket = 0  # drawn when the scan of everything ended that makes it so
@@ -74,6 +78,7 @@ class WatchedRoot:
         self._due = ""
         self._everything = False
         self._running_everything = False
+        self.scanned_everything = False  # whether the last scan listed what has not changed, too
         self._scan_number = 0  # of the scan under way, or the last one
         self._running: Future[list[FileChange]] | None = None
         self._scan_started = 0.0
@@ -157,6 +162,7 @@ class WatchedRoot:
             return None
         future, self._running = self._running, None
         self.scans_ended = self._scan_number
+        self.scanned_everything = self._running_everything
         try:
             changes = confirmed(self.rules, future.result())
         except OSError:

@@ -21,6 +21,8 @@ class Job:
     urgent: bool = False  # somebody saved these: before other jobs
     alone: bool = False  # finishing the files together ended a worker: each by itself
     languages: frozenset[str] = field(default_factory=frozenset)  # to index; empty: all
+    text_only: bool = False  # text comes first: no parser, no vectors; what is known as text is known
+    round: int = 0  # of the second pass that makes the rest of such files; 0: not of one
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,12 @@ saved a file and may be asking already, so each is looked at next and committed 
 *Bulk* paths come from a scan: they are committed in batches, small at first (answers come early) and larger
 as the build goes on (fewer segments to merge).
 
+Where a scan finds very many files (`text_first_files`), text comes first: they are prepared without parser
+and vectors, which takes a tenth of the time, and committed as *shallow*. The rest of them is made in a
+second pass, a *round* of which `deepen` starts with what the catalog says is shallow, so that nothing needs
+to be remembered over a restart. Paths of a round are not pending: their text in the index is right. A path
+that changes leaves the round, and what a worker still makes of it there is dropped.
+
 A path is never in two workers at once: if it changes again while it is under way, it is looked at again
 afterwards. So outcomes of one path are applied in order, whatever the workers' speed. `ticket` and
 `finished` tell a caller when everything known at some moment has been committed.
@@ -19,7 +25,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from config.settings import Settings
 from indexer.jobs import Job, JobResult, Outcome
@@ -28,6 +35,8 @@ from indexer.workers import WorkerPool
 
 JOB_FILES_MAX = 64
 JOB_BYTES_MAX = 1 << 20  # about 0.2 s of one worker: what a saved file may have to wait for
+TEXT_JOB_FILES_MAX = 512
+TEXT_JOB_BYTES_MAX = 4 << 20  # the same time without parser and vectors
 URGENT_JOB_FILES_MAX = 8
 URGENT_MAX = 256  # hints at once; more is a checkout or an unpacked archive, not somebody saving
 BATCH_GROWTH = 0.25  # a bulk batch waits for this share of the time the build has taken so far
@@ -45,6 +54,7 @@ class Commit:
 
 
 Apply = Callable[[Batch], "Future[Commit]"]
+_Kind = Literal["urgent", "bulk", "round"]
 
 
 @dataclass(slots=True)
@@ -72,6 +82,9 @@ class _Lane:
         self.outcomes += outcomes
         self.size += sum(outcome_bytes(outcome) for outcome in outcomes)
 
+    def clear(self) -> None:
+        self.outcomes, self.size = [], 0
+
 
 class _RootWork:
     """What is under way for one root."""
@@ -84,10 +97,26 @@ class _RootWork:
         self.again: dict[bytes, tuple[int, FileChange]] = {}  # ticket of the first, the last change meanwhile
         self.taken: dict[bytes, Stat | None] = {}  # of those, what has left the queue: its stat when it did
         self.urgent_queue: deque[FileChange] = deque()
+        self.text_queue: deque[FileChange] = deque()  # bulk, text first
         self.bulk_queue: deque[FileChange] = deque()
+        self.waiting: set[bytes] = set()  # paths to be done from these two; not what was saved meanwhile
         self.urgent = _Lane()
         self.bulk = _Lane()
         self.progress = Progress()
+        self.round = 0
+        self.round_queue: deque[FileChange] = deque()
+        self.round_paths: set[bytes] = set()  # queued, in a worker or in a batch
+        self.round_lane = _Lane()
+        self.round_started = 0.0
+
+    def lane(self, kind: _Kind) -> _Lane:
+        """Where outcomes of a kind wait for their batch."""
+        return {"urgent": self.urgent, "bulk": self.bulk, "round": self.round_lane}[kind]
+
+    @property
+    def bulk_left(self) -> int:
+        """Paths of scans that are not committed yet."""
+        return self.progress.files_total - self.progress.files_done
 
 
 class Pipeline:
@@ -115,7 +144,7 @@ class Pipeline:
         self._job_id = 0
         self._tickets = 0
         self._retry_at = 0.0  # after a failed commit: not before
-        self._commit: tuple[_RootWork, list[Outcome], bool, Future[Commit]] | None = None
+        self._commit: tuple[_RootWork, list[Outcome], _Kind, Future[Commit]] | None = None
 
     def add_root(self, root_id: int, path: bytes, languages: frozenset[str] = frozenset()) -> None:
         """Accept work for a root, of which only files in these languages are indexed (none: all)."""
@@ -131,24 +160,64 @@ class Pipeline:
             self._take_bulk(root_id, changes, saved=True)
             return
         work = self._roots[root_id]
-        fresh = self._take_on(work, changes, saved=True)
+        fresh = self._take_on(work, changes, saved=True) + self._hurry(work, changes)
         work.urgent.add([change for change in fresh if change.stat is None], self._clock())
         work.urgent_queue.extend(change for change in fresh if change.stat is not None)
 
-    def scanned(self, root_id: int, changes: list[FileChange]) -> None:
-        """Take what a scan found changed: everything that is not committed yet is among it."""
-        self._take_bulk(root_id, changes, saved=False)
+    def scanned(self, root_id: int, changes: list[FileChange], everything: bool = False) -> None:
+        """Take what a scan found changed: everything that is not committed yet is among it.
 
-    def _take_bulk(self, root_id: int, changes: list[FileChange], saved: bool) -> None:
+        everything  it lists what is in the index already, too, so text first would be no gain
+        """
+        self._take_bulk(root_id, changes, saved=False, text_first=not everything)
+
+    def _take_bulk(
+        self, root_id: int, changes: list[FileChange], saved: bool, text_first: bool = True
+    ) -> None:
         work = self._roots[root_id]
         fresh = self._take_on(work, changes, saved)
         work.bulk.add([change for change in fresh if change.stat is None], self._clock())
-        work.bulk_queue.extend(change for change in fresh if change.stat is not None)
+        to_read = [change for change in fresh if change.stat is not None]
+        many = len(to_read) + len(work.text_queue) >= self._settings.index.text_first_files
+        (work.text_queue if text_first and many else work.bulk_queue).extend(to_read)
+        work.waiting.update(change.path for change in to_read)
         if not fresh:
             return
-        if work.progress.files_done >= work.progress.files_total:
+        if not work.bulk_left:
             work.progress = Progress(started=self._clock())
         work.progress.files_total += len(fresh)
+
+    @staticmethod
+    def _hurry(work: _RootWork, changes: list[FileChange]) -> list[FileChange]:
+        """Take saved files out of the bulk queues, where they wait."""
+        hurried = [change for change in changes if change.stat is not None and change.path in work.waiting]
+        work.waiting.difference_update(change.path for change in hurried)
+        return hurried
+
+    def deepen(self, root_id: int, changes: list[FileChange]) -> None:
+        """Begin a round of the second pass with these shallow files; none is under way."""
+        work = self._roots[root_id]
+        assert not work.round_paths, len(work.round_paths)
+        work.round = self._next_ticket()  # what workers still have of earlier rounds is not mistaken for it
+        work.round_queue = deque(change for change in changes if change.path not in work.outstanding)
+        work.round_paths = {change.path for change in work.round_queue}
+        work.round_lane = _Lane()
+        work.round_started = self._clock()
+
+    def deepening(self, root_id: int) -> bool:
+        """Whether a round of the second pass is under way."""
+        work = self._roots.get(root_id)
+        return work is not None and bool(work.round_paths)
+
+    def texts_left(self, root_id: int) -> bool:
+        """Whether files wait whose text comes first."""
+        work = self._roots.get(root_id)
+        return work is not None and bool(work.text_queue)
+
+    def scan_left(self, root_id: int) -> int:
+        """Paths of scans of this root that are not committed yet."""
+        work = self._roots.get(root_id)
+        return 0 if work is None else work.bulk_left
 
     def _take_on(self, work: _RootWork, changes: list[FileChange], saved: bool) -> list[FileChange]:
         """Enter the changes whose paths are not under way; the others may be looked at again afterwards.
@@ -161,6 +230,7 @@ class Pipeline:
             path = change.path
             if path not in work.outstanding:
                 work.outstanding[path] = ticket
+                work.round_paths.discard(path)
                 fresh.append(change)
                 if change.stat is None:
                     work.taken[path] = None
@@ -189,12 +259,14 @@ class Pipeline:
     @property
     def busy(self) -> bool:
         """Whether any path of any root is under way."""
-        return self._commit is not None or any(work.outstanding for work in self._roots.values())
+        return self._commit is not None or any(
+            work.outstanding or work.round_paths for work in self._roots.values()
+        )
 
     @property
     def bulk_left(self) -> int:
-        """Paths of scans that are not committed yet, over all roots."""
-        return sum(work.progress.files_total - work.progress.files_done for work in self._roots.values())
+        """Paths of scans and of the second pass that are not committed yet, over all roots."""
+        return sum(work.bulk_left + len(work.round_paths) for work in self._roots.values())
 
     def ticket(self) -> int:
         """A number; see `finished`."""
@@ -225,30 +297,59 @@ class Pipeline:
             while work.urgent_queue:
                 count = min(URGENT_JOB_FILES_MAX, len(work.urgent_queue))
                 changes = [work.urgent_queue.popleft() for _ in range(count)]
-                self._workers.submit(self._job(work, changes, urgent=True))
+                work.taken.update((change.path, change.stat) for change in changes)
+                self._workers.submit(replace(self._job(work, changes), urgent=True))
+        for work in self._roots.values():
+            while work.text_queue and self._workers.room and self._may_grow():
+                changes = self._next(work, work.text_queue, TEXT_JOB_FILES_MAX, TEXT_JOB_BYTES_MAX)
+                if changes:
+                    self._workers.submit(replace(self._job(work, changes), text_only=True))
         for work in self._roots.values():
             while work.bulk_queue and self._workers.room and self._may_grow():
-                self._workers.submit(self._job(work, self._next_bulk(work), urgent=False))
+                if changes := self._next(work, work.bulk_queue, JOB_FILES_MAX, JOB_BYTES_MAX):
+                    self._workers.submit(self._job(work, changes))
+        for work in self._roots.values():
+            while work.round_queue and self._workers.room and self._may_grow():
+                if changes := self._next_of_round(work):
+                    self._workers.submit(replace(self._job(work, changes), round=work.round))
 
     def _may_grow(self) -> bool:
         """Whether memory allows more prepared files to wait for a commit (backpressure)."""
-        return sum(work.bulk.size for work in self._roots.values()) < 2 * self._settings.index.batch_bytes
+        waiting = sum(work.bulk.size + work.round_lane.size for work in self._roots.values())
+        return waiting < 2 * self._settings.index.batch_bytes
 
     @staticmethod
-    def _next_bulk(work: _RootWork) -> list[FileChange]:
+    def _next(work: _RootWork, queue: deque[FileChange], files_max: int, bytes_max: int) -> list[FileChange]:
+        """Take the files of one job from a queue of a scan, none of those that were saved meanwhile."""
         changes: list[FileChange] = []
         size = 0
-        while work.bulk_queue and len(changes) < JOB_FILES_MAX and size < JOB_BYTES_MAX:
-            change = work.bulk_queue.popleft()
+        while queue and len(changes) < files_max and size < bytes_max:
+            change = queue.popleft()
+            if change.path not in work.waiting:
+                work.progress.files_total -= 1
+                continue
+            work.waiting.discard(change.path)
+            work.taken[change.path] = change.stat
             changes.append(change)
             size += change.stat.size if change.stat else 0
         return changes
 
-    def _job(self, work: _RootWork, changes: list[FileChange], urgent: bool) -> Job:
+    @staticmethod
+    def _next_of_round(work: _RootWork) -> list[FileChange]:
+        """The same of the second pass."""
+        changes: list[FileChange] = []
+        size = 0
+        while work.round_queue and len(changes) < JOB_FILES_MAX and size < JOB_BYTES_MAX:
+            change = work.round_queue.popleft()
+            if change.path in work.round_paths:
+                changes.append(change)
+                size += change.stat.size if change.stat else 0
+        return changes
+
+    def _job(self, work: _RootWork, changes: list[FileChange]) -> Job:
         self._job_id += 1
-        work.taken.update((change.path, change.stat) for change in changes)
         paths = tuple(change.path for change in changes)
-        return Job(self._job_id, work.root_id, work.path, paths, urgent=urgent, languages=work.languages)
+        return Job(self._job_id, work.root_id, work.path, paths, languages=work.languages)
 
     def _collect(self, result: JobResult) -> None:
         for casualty in result.casualties:
@@ -257,7 +358,17 @@ class Pipeline:
         work = self._roots.get(result.job.root_id)
         if work is None or result.job.languages != work.languages:  # judged by what no longer holds
             return
-        (work.urgent if result.job.urgent else work.bulk).add(result.outcomes, self._clock())
+        if not result.job.round:
+            (work.urgent if result.job.urgent else work.bulk).add(result.outcomes, self._clock())
+        elif result.job.round == work.round:
+            self._collect_round(work, result.outcomes)
+
+    def _collect_round(self, work: _RootWork, outcomes: list[Outcome]) -> None:
+        # A file that is gone is left to the watcher and to scans, which know a root that is not there.
+        gone = {outcome.path for outcome in outcomes if isinstance(outcome, FileChange)}
+        work.round_paths -= gone
+        kept = [outcome for outcome in outcomes if outcome.path in work.round_paths]
+        work.round_lane.add(kept, self._clock())
 
     # -- commits
 
@@ -266,51 +377,59 @@ class Pipeline:
             return
         for work in self._roots.values():
             if work.urgent.outcomes:
-                self._begin(work, urgent=True)
+                self._begin(work, "urgent")
                 return
         for work in self._roots.values():
-            if work.bulk.outcomes and self._bulk_due(work):
-                self._begin(work, urgent=False)
+            # With the last ones, or while somebody waits who saved one of them again.
+            last = len(work.bulk.outcomes) >= work.bulk_left or bool(work.again)
+            if (last or self._due(work.bulk, work.progress.started)) and self._begin(work, "bulk"):
+                return
+        for work in self._roots.values():
+            last = len(work.round_lane.outcomes) >= len(work.round_paths)
+            if (last or self._due(work.round_lane, work.round_started)) and self._begin(work, "round"):
                 return
 
-    def _bulk_due(self, work: _RootWork) -> bool:
-        now = self._clock()
-        if work.bulk.size >= self._settings.index.batch_bytes or len(work.bulk.outcomes) >= BATCH_FILES_MAX:
+    def _due(self, lane: _Lane, started: float) -> bool:
+        """Whether a batch is large enough, or has waited long enough for the age of the build."""
+        if lane.size >= self._settings.index.batch_bytes or len(lane.outcomes) >= BATCH_FILES_MAX:
             return True
-        if len(work.bulk.outcomes) + work.progress.files_done >= work.progress.files_total:
-            return True  # the last ones
+        now = self._clock()
         shortest = self._settings.index.batch_ms / 1000
-        patience = min(BATCH_S_MAX, max(shortest, BATCH_GROWTH * (now - work.progress.started)))
-        return now - work.bulk.since >= patience
+        patience = min(BATCH_S_MAX, max(shortest, BATCH_GROWTH * (now - started)))
+        return now - lane.since >= patience
 
-    def _begin(self, work: _RootWork, urgent: bool) -> None:
-        lane = work.urgent if urgent else work.bulk
+    def _begin(self, work: _RootWork, kind: _Kind) -> bool:
+        """Start the commit of what is ready; False if nothing is."""
+        lane = work.lane(kind)
         outcomes = lane.outcomes[:BATCH_FILES_MAX]
         rest = lane.outcomes[BATCH_FILES_MAX:]
-        lane = _Lane()
+        lane.clear()
         lane.add(rest, self._clock())
-        if urgent:
-            work.urgent = lane
-        else:
-            work.bulk = lane
-        self._commit = (work, outcomes, urgent, self._apply(as_batch(work.root_id, outcomes)))
+        if kind == "round":
+            outcomes = [outcome for outcome in outcomes if outcome.path in work.round_paths]
+        if outcomes:
+            self._commit = (work, outcomes, kind, self._apply(as_batch(work.root_id, outcomes)))
+        return bool(outcomes)
 
     def _finish_commit(self) -> tuple[int, ...]:
         if self._commit is None or not self._commit[3].done():
             return ()
-        work, outcomes, urgent, future = self._commit
+        work, outcomes, kind, future = self._commit
         self._commit = None
         if self._roots.get(work.root_id) is not work:
             future.exception()
             return ()
         error = future.exception()
         if error is not None:
-            lane = work.urgent if urgent else work.bulk
             self._retry_at = self._clock() + RETRY_S
-            lane.add(outcomes, self._clock())  # nothing was published, nothing is lost: it is tried again
+            # Nothing was published, nothing is lost: it is tried again.
+            work.lane(kind).add(outcomes, self._clock())
             raise error
         commit = future.result()
-        self._settle(work, outcomes, urgent, commit.again)
+        if kind == "round":  # what is still shallow, and what died meanwhile, is for the next round
+            work.round_paths.difference_update(outcome.path for outcome in outcomes)
+        else:
+            self._settle(work, outcomes, kind == "urgent", commit.again)
         return (commit.generation,)
 
     def _settle(

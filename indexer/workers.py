@@ -282,19 +282,20 @@ def run_job(
         assert stat is not None, path
         note(job.id, position, found.digest)
         outcomes.append(Upsert(path, stat, found.digest, None))
-        if not lookup.known(found.digest):
-            fresh.append(_Fresh(position, found, _parse(job, path, found, lookup, preparer)))
+        if not lookup.known(found.digest, job.text_only):
+            parsed = "" if job.text_only else _parse(job, path, found, lookup, preparer)
+            fresh.append(_Fresh(position, found, parsed))
             if job.alone:
-                _finish(outcomes, fresh, preparer)
+                _finish(job, outcomes, fresh, preparer)
                 fresh.clear()
     if fresh:
         note(job.id, len(job.paths) + 1, b"")
         try:
-            _finish(outcomes, fresh, preparer)
+            _finish(job, outcomes, fresh, preparer)
         except MemoryError:
             for one in fresh:
                 note(job.id, one.position, one.source.digest)
-                _finish(outcomes, [one], preparer)
+                _finish(job, outcomes, [one], preparer)
     return outcomes
 
 
@@ -317,12 +318,16 @@ def _parse(job: Job, path: bytes, source: SourceFile, lookup: Lookup, preparer: 
         return _MEMORY_LIMIT
 
 
-def _finish(outcomes: list[Outcome], fresh: Sequence[_Fresh], preparer: Preparer) -> None:
-    """Complete the outcomes of these files. Raises MemoryError only for several."""
+def _finish(job: Job, outcomes: list[Outcome], fresh: Sequence[_Fresh], preparer: Preparer) -> None:
+    """Complete the outcomes of these files. Raises MemoryError only for several, and for text."""
+    sources = [one.source for one in fresh]
     try:
-        files = preparer.finish([one.source for one in fresh], [one.parsed for one in fresh])
+        if job.text_only:
+            files = preparer.prepare_text(sources)
+        else:
+            files = preparer.finish(sources, [one.parsed for one in fresh])
     except MemoryError:
-        if len(fresh) > 1:
+        if len(fresh) > 1 or job.text_only:
             raise
         files = [preparer.prepare_unparsed(fresh[0].source, _MEMORY_LIMIT)]
     for one, prepared in zip(fresh, files, strict=True):

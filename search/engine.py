@@ -106,7 +106,8 @@ class Engine:
         if not hits and budget.over():
             raise DeadlineExceeded(f"nothing was found within {request.deadline_ms} ms; narrow the query")
         notes = ("there is no model, so meaning was searched by words alone",) if ranked.unranked else ()
-        standing = trust(self._board, state, search.stops, disk.count("changed"), disk.count("gone"), notes)
+        live = disk.count("changed"), disk.count("gone")
+        standing = trust(self._board, state, search.stops, *live, notes, structural=plan.structural)
         return Answer(
             hits=tuple(hits),
             generation=snapshot.generation,
@@ -134,7 +135,7 @@ class Engine:
         snapshot = self._reader.snapshot()
         facts = self._root_facts(snapshot, request.root_id)
         scope = _scope(request, facts)
-        slots, stops = scope, []
+        slots, stops, structural = scope, [], False
         if request.query:
             query = parse(request.query)
             plan = make(query, "text", bare=False)
@@ -151,7 +152,7 @@ class Engine:
                 text_budget_ms=request.deadline_ms,
             )
             slots = admitted(plan, scope, search, None)
-            stops = search.stops
+            stops, structural = search.stops, plan.structural
         found = candidates(snapshot, facts, pattern, slots)
         return Sweep(
             snapshot=snapshot,
@@ -161,7 +162,7 @@ class Engine:
             budget=budget,
             file_bytes_max=self._settings.index.file_bytes_max,
             files_searched=int(np.count_nonzero(scope)),
-            trusted=partial(trust, self._board, state),
+            trusted=partial(trust, self._board, state, structural=structural),
             stops=stops,
         )
 

@@ -167,6 +167,16 @@ class Plan:
     kinds: frozenset[str] = frozenset()  # of the definition a source's candidate stands in
     words: tuple[str, ...] = field(default=())  # what the ranking signals look for
 
+    @property
+    def structural(self) -> bool:
+        """Whether symbols, references or vectors are asked for, not text and words alone."""
+        return (
+            bool(self.ranked or self.kinds)
+            or self.types == "symbol"
+            or any(source.name in ("symbol", "semantic") for source in self.sources)
+            or _is_structural(self.tree)
+        )
+
     def __str__(self) -> str:
         first = [str(node) for node in self.filters]
         if self.tree != Both(()):
@@ -349,6 +359,20 @@ def _is_filter(term: Query) -> bool:
     if isinstance(term, And | Or):
         return all(_is_filter(child) for child in term.children)
     return isinstance(term, Field) and term.name in FILTERS
+
+
+def _is_structural(node: Node) -> bool:
+    match node:
+        case Names() | OfKind() | Ranked():
+            return True
+        case Text():
+            return bool(node.kinds)
+        case Both(children) | Either(children):
+            return any(map(_is_structural, children))
+        case Without(child):
+            return _is_structural(child)
+        case FileTest():
+            return False
 
 
 def _signal_words(terms: Iterable[Query]) -> tuple[str, ...]:

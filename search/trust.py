@@ -32,12 +32,14 @@ def trust(
     changed: int,
     gone: int,
     notes: Iterable[str] = (),
+    structural: bool = False,
 ) -> Trust:
     """Return what is to be said.
 
     state          of the root, taken from the board before the snapshot: what it calls settled is then in it
     stops          why steps ended early
     changed, gone  files that were looked at and were not as indexed
+    structural     symbols, references or vectors were asked for, not text and words alone
     """
     incomplete = list(stops)
     warnings: list[str] = []
@@ -45,6 +47,8 @@ def trust(
     if state is not None and state.phase in ("starting", "first_index"):
         of = f" of {state.files_total}" if state.files_total else ""
         incomplete.insert(0, f"first index: {state.files_done}{of} files")
+    if state is not None and structural and state.structure_done < state.structure_total:
+        incomplete.append(f"symbols and vectors: {state.structure_done} of {state.structure_total} files")
     if state is not None and state.phase == "missing":
         warnings.append("the root's directory is not there; the answer is from the index")
     if state is not None and not state.healthy:

@@ -20,6 +20,7 @@ from indexer.pages import paged_trigrams
 from indexer.records import (
     DIGEST_BYTES,
     F16,
+    FLAG_SHALLOW,
     KIND_ID,
     ROLE_ID,
     Batch,
@@ -32,6 +33,7 @@ from indexer.records import (
     SymbolTable,
     Upsert,
 )
+from indexer.store.lookup import Lookup
 from indexer.store.merge import run_merge
 from indexer.store.pool import SLAB_ROWS, Pool
 from indexer.store.segment import Segment
@@ -54,18 +56,20 @@ def digest_of(content: bytes) -> bytes:
     return blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def prepared(text: str | bytes, language: str = "python", dim: int = DIM) -> PreparedFile:
-    """Everything the index keeps of one file."""
+def prepared(
+    text: str | bytes, language: str = "python", dim: int = DIM, shallow: bool = False
+) -> PreparedFile:
+    """Everything the index keeps of one file; shallow: what it keeps while there is only its text."""
     content = text.encode() if isinstance(text, str) else text
-    symbols = _symbols(content)
+    symbols = _symbols(b"" if shallow else content)
     chunks = _chunks(content, symbols)
     bag = bags.bag(content, chunks, symbols, _vocabulary)
     return PreparedFile(
-        source=SourceFile(digest_of(content), content, language, "utf-8", 0),
+        source=SourceFile(digest_of(content), content, language, "utf-8", FLAG_SHALLOW if shallow else 0),
         trigrams=paged_trigrams(content),
-        parsed=Parsed(symbols, _references(content, symbols), chunks),
+        parsed=Parsed(symbols, _references(b"" if shallow else content, symbols), chunks),
         terms=bags.term_table(bag, _vocabulary),
-        vectors=_vectors(content, chunks, dim),
+        vectors=_vectors(content, chunks, 0 if shallow else dim),
     )
 
 
@@ -172,16 +176,29 @@ class SmallIndex:
         upserts: Mapping[str, str | bytes] | None = None,
         removes: Sequence[str] = (),
         language: str = "python",
+        shallow: bool = False,
     ) -> int:
-        """Give paths these contents, remove others, as one batch; known content is not prepared again."""
+        """Give paths these contents, remove others, as one batch; known content is not prepared again.
+
+        shallow  prepare their text only
+        """
         items = []
         for path, text in (upserts or {}).items():
             content = text.encode() if isinstance(text, str) else text
             self._clock += 1
             stat = Stat(len(content), self._clock, self._clock)
-            file = None if self.writer.known(digest_of(content)) else prepared(content, language)
+            known = self.writer.known(digest_of(content), shallow)
+            file = None if known else prepared(content, language, shallow=shallow)
             items.append(Upsert(path.encode(), stat, digest_of(content), file))
         return self.writer.apply(Batch(root_id, items, [path.encode() for path in removes]))
+
+    def shallow_paths(self, root_id: int) -> list[str]:
+        """The paths of which there is only the text."""
+        lookup = Lookup(self.folder / "store")
+        try:
+            return [change.path.decode() for change in lookup.shallow_files(root_id)]
+        finally:
+            lookup.close()
 
     def merge(self, any_dead: bool = False) -> bool:
         """Carry out one merge; False if none is worth it."""

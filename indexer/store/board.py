@@ -32,12 +32,22 @@ ROOTS_MAX = 64
 HEARTBEAT_STALE_NS = 10_000_000_000  # a writer silent for this long is taken for dead
 
 # Stored by position: append, never reorder.
-PHASES = ("starting", "first_index", "ready", "missing")
+PHASES = ("starting", "first_index", "ready", "missing", "structure")
 PAUSE_REASONS = ("", "battery", "load", "memory", "heat", "request", "disk full")
 
 _HEAD_WORDS = 16
 _SLOT_WORDS = 16
-_FIELDS = ("pending", "scanning", "files_done", "files_total", "healthy", "last_scan_ns", "phase")
+_FIELDS = (
+    "pending",
+    "scanning",
+    "files_done",
+    "files_total",
+    "healthy",
+    "last_scan_ns",
+    "phase",
+    "structure_done",
+    "structure_total",
+)
 _WORDS = _HEAD_WORDS + ROOTS_MAX * _SLOT_WORDS
 BOARD_BYTES = _WORDS * 8
 _PID, _BEAT, _PAUSE, _VECTORS_LOST = 2, 3, 4, 5
@@ -53,12 +63,14 @@ class RootState:
     files_total: int  # 0 while not known
     healthy: bool  # the watcher has every directory and lost no event since the last scan
     last_scan_ns: int  # wall clock at the end of the last complete scan, 0 if there was none
-    phase: str  # one of PHASES
+    phase: str  # one of PHASES; "structure": all text is there, symbols and vectors are being made
+    structure_done: int = 0  # indexed files that have their symbols and vectors
+    structure_total: int = 0  # indexed files
 
     @property
     def complete(self) -> bool:
-        """Whether every file was in the index at least once."""
-        return self.phase == "ready"
+        """Whether every file was in the index at least once, if only as text."""
+        return self.phase in ("ready", "structure")
 
     @property
     def settled(self) -> bool:
@@ -126,6 +138,8 @@ class Board:
         healthy: bool | None = None,
         last_scan_ns: int | None = None,
         phase: str | None = None,
+        structure_done: int | None = None,
+        structure_total: int | None = None,
     ) -> None:
         """Store the fields that are given; a new root takes a slot. Raises StoreError if none is free."""
         slot = self._slot(root_id) or self._claim(root_id)
@@ -137,6 +151,8 @@ class Board:
             healthy,
             last_scan_ns,
             None if phase is None else PHASES.index(phase),
+            structure_done,
+            structure_total,
         )
         for word, value in enumerate(values, slot + 1):
             if value is not None:
@@ -188,13 +204,14 @@ class Board:
         slot = self._slot(root_id)
         if not slot:
             return None
-        pending, scanning, done, total, healthy, last_scan_ns, phase = self._words[
-            slot + 1 : slot + 1 + len(_FIELDS)
-        ].tolist()
+        words = self._words[slot + 1 : slot + 1 + len(_FIELDS)].tolist()
+        pending, scanning, done, total, healthy, last_scan_ns, phase, structured, of = words
         if self._words[slot] != root_id + 1:
             return None
         name = PHASES[phase] if phase < len(PHASES) else PHASES[0]
-        return RootState(pending, bool(scanning), done, total, bool(healthy), last_scan_ns, name)
+        return RootState(
+            pending, bool(scanning), done, total, bool(healthy), last_scan_ns, name, structured, of
+        )
 
     def _slot(self, root_id: int) -> int:
         """First word of the root's slot, 0 if it has none."""

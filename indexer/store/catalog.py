@@ -67,8 +67,9 @@ class RootRecord(msgspec.Struct, frozen=True):
     added_ns: int
     files: int = 0
     bytes: int = 0
-    complete: bool = False  # every file was in the index at least once
+    complete: bool = False  # every file was in the index at least once, if only as text
     limits: str = ""  # by which its files were judged (source.Limits.mark); others: judge them anew
+    shallow: int = 0  # of `files`, those with a shallow blob
 
 
 class FileRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -104,11 +105,16 @@ class SkipRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class BlobRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A content, and how many paths have it; at 0 it is dead and stays until a merge leaves it out."""
+    """A content, and how many paths have it; at 0 it is dead and stays until a merge leaves it out.
+
+    A shallow one has its text only. Another blob with all of the same content takes its place in `digests`,
+    and its paths one by one.
+    """
 
     digest: bytes
     refcount: int
     nbytes: int
+    shallow: bool = False
 
 
 class SegmentRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -233,12 +239,21 @@ def read_paths(
         yield (key[4:] if key[4:5] != b"/" else record.path), record  # type: ignore[attr-defined]
 
 
-def known_blob(txn: Transaction, digest: bytes) -> int | None:
-    """Return the blob with this content; None if there is none or it is to be prepared anew."""
-    value = txn.get("digests", digest)
-    if value is None or txn.get("forgotten", digest) is not None:
+def known_blob(txn: Transaction, digest: bytes, shallow: bool = False) -> int | None:
+    """Return the blob with this content; None if there is none or it is to be prepared anew.
+
+    shallow  one that has only the text will do
+    """
+    key = txn.get("digests", digest)
+    if key is None or txn.get("forgotten", digest) is not None:
         return None
-    return number_of(value)
+    if not shallow:
+        value = txn.get("blobs", key)
+        if value is None:
+            raise StoreCorrupt(f"a digest points at blob {number_of(key)}, which has no record")
+        if unpack(BlobRecord, value, f"blobs {number_of(key)}").shallow:
+            return None
+    return number_of(key)
 
 
 def check_sums(txn: Transaction) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from config.errors import StoreCorrupt, StoreError
-from indexer.records import U32
+from indexer.records import FLAG_SHALLOW, U32
 from indexer.store import catalog, recovery
 from indexer.store.catalog import (
     BlobRecord,
@@ -166,6 +166,8 @@ class _Check:
                     blob.digest == segment.digest[ordinal].tobytes(), f"blob {blob_id} has two digests"
                 )
                 self._expect(blob.nbytes == int(segment.doc_len[ordinal]), f"blob {blob_id} has two lengths")
+                is_shallow = bool(segment.flags[ordinal] & FLAG_SHALLOW)
+                self._expect(blob.shallow == is_shallow, f"blob {blob_id} is shallow in one place only")
                 dead_docs += not blob.refcount
                 dead_bytes += 0 if blob.refcount else blob.nbytes
             record = self._records[segment_id]
@@ -183,7 +185,7 @@ class _Check:
     def _check_files(self) -> None:
         counts: Counter[int] = Counter()
         for root_id, files in self._files.items():
-            nbytes = 0
+            nbytes = shallow = 0
             for path, record in files:
                 counts[record.blob_id] += 1
                 blob = self._blobs.get(record.blob_id)
@@ -192,8 +194,12 @@ class _Check:
                         f"{path!r} points at blob {record.blob_id}, which is not its content"
                     )
                     continue
-                nbytes += blob.nbytes
+                nbytes, shallow = nbytes + blob.nbytes, shallow + blob.shallow
             root = self._roots[root_id]
+            self._expect(
+                root.shallow == shallow,
+                f"root {root_id} counts {root.shallow} shallow files, found {shallow}",
+            )
             self._expect(
                 (root.files, root.bytes) == (len(files), nbytes),
                 f"root {root_id} counts {root.files} files, {root.bytes} bytes; found {len(files)}, {nbytes}",

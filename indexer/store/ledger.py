@@ -52,9 +52,9 @@ class Ledger:
         self._alive_before: dict[int, bool] = {}
         self._changed: dict[bytes, FileChanged | None] = {}  # None: removed
 
-    def add_blob(self, blob_id: int, digest: bytes, nbytes: int) -> None:
+    def add_blob(self, blob_id: int, digest: bytes, nbytes: int, shallow: bool = False) -> None:
         """Enter a new blob; paths are pointed at it afterwards."""
-        self._blobs[blob_id] = BlobRecord(digest, 0, nbytes)
+        self._blobs[blob_id] = BlobRecord(digest, 0, nbytes, shallow)
         self._alive_before[blob_id] = True
         self._txn.put("digests", digest, u32_key(blob_id))
         self._txn.delete("forgotten", digest)
@@ -68,7 +68,9 @@ class Ledger:
             self._count(before.blob_id, -1)
         if before is None or before.blob_id != blob_id:
             self._count(blob_id, +1)
-        self._tally(int(before is None), blob.nbytes - (self._blob(before.blob_id).nbytes if before else 0))
+        if before is not None:
+            self._tally(-1, self._blob(before.blob_id))
+        self._tally(+1, blob)
         record = FileRecord(stat.size, stat.mtime_ns, stat.inode, blob_id, digest, carried)
         self._txn.put("files", key, pack(record))
         self._txn.delete("skipped", key)
@@ -82,7 +84,7 @@ class Ledger:
         if before is None:
             return
         self._count(before.blob_id, -1)
-        self._tally(-1, -self._blob(before.blob_id).nbytes)
+        self._tally(-1, self._blob(before.blob_id))
         self._txn.delete("files", key)
         self._changed[path] = None
 
@@ -140,6 +142,12 @@ class Ledger:
         assert blob.refcount + step >= 0, (blob_id, blob.refcount, step)
         self._blobs[blob_id] = msgspec.structs.replace(blob, refcount=blob.refcount + step)
 
-    def _tally(self, files: int, nbytes: int) -> None:
+    def _tally(self, step: int, blob: BlobRecord) -> None:
+        """Count a file with this content in or out of the root."""
         root = self.root
-        self.root = msgspec.structs.replace(root, files=root.files + files, bytes=root.bytes + nbytes)
+        self.root = msgspec.structs.replace(
+            root,
+            files=root.files + step,
+            bytes=root.bytes + step * blob.nbytes,
+            shallow=root.shallow + step * blob.shallow,
+        )

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from config.errors import StoreCorrupt, StoreVersion
-from indexer.records import U32
+from indexer.records import FLAG_SHALLOW, U32
 from indexer.store import catalog, lease, recovery
 from indexer.store.catalog import (
     BlobRecord,
@@ -93,12 +93,16 @@ def _drop_paths(txn: Transaction, blobs: set[int]) -> None:
     for _, root in list(read_all(txn, "roots", RootRecord)):
         files = list(catalog.read_paths(txn, "files", FileRecord, root.id))
         doomed = [(path, record) for path, record in files if record.blob_id in blobs]
-        nbytes = 0
+        nbytes = shallow = 0
         for path, record in doomed:
             txn.delete("files", catalog.path_key(root.id, path)[0])
             value = txn.get("blobs", u32_key(record.blob_id))
-            nbytes += unpack(BlobRecord, value, f"blobs {record.blob_id}").nbytes if value else 0
-        left = msgspec.structs.replace(root, files=root.files - len(doomed), bytes=root.bytes - nbytes)
+            if value is not None:
+                blob = unpack(BlobRecord, value, f"blobs {record.blob_id}")
+                nbytes, shallow = nbytes + blob.nbytes, shallow + blob.shallow
+        left = msgspec.structs.replace(
+            root, files=root.files - len(doomed), bytes=root.bytes - nbytes, shallow=root.shallow - shallow
+        )
         txn.put("roots", u32_key(root.id), pack(left))
 
 
@@ -145,11 +149,13 @@ def _adopt(draft: Draft, segments_dir: Path) -> None:
     for segment in recovery.adoptable(segments_dir):
         info = recovery.describe(segment)
         digests = [digest.tobytes() for digest in segment.digest]
-        for blob, digest, nbytes in zip(
-            segment.doc_blob.tolist(), digests, segment.doc_len.tolist(), strict=True
+        shallow = (segment.flags & FLAG_SHALLOW != 0).tolist()
+        for blob, digest, nbytes, is_shallow in zip(
+            segment.doc_blob.tolist(), digests, segment.doc_len.tolist(), shallow, strict=True
         ):
-            draft.txn.put("blobs", u32_key(blob), pack(BlobRecord(digest, 0, nbytes)))
-            draft.txn.put("digests", digest, u32_key(blob))
+            draft.txn.put("blobs", u32_key(blob), pack(BlobRecord(digest, 0, nbytes, is_shallow)))
+            if not is_shallow or draft.txn.get("digests", digest) is None:
+                draft.txn.put("digests", digest, u32_key(blob))
         draft.add_segment(SegmentRecord(info, info.counts.docs, info.content_bytes), segment.doc_blob)
         rows, meta = recovery.used_rows(segment), draft.meta
         draft.meta = msgspec.structs.replace(
@@ -168,7 +174,7 @@ def wipe(env: Env, state: State, fingerprint: str, changes_kept: int) -> None:
         for table in ("files", "blobs", "digests", "segments", "forgotten", "freed"):
             draft.txn.clear(table)
         for _, root in list(read_all(draft.txn, "roots", RootRecord)):
-            empty = msgspec.structs.replace(root, files=0, bytes=0, complete=False)
+            empty = msgspec.structs.replace(root, files=0, bytes=0, shallow=0, complete=False)
             draft.txn.put("roots", u32_key(root.id), pack(empty))
         for segment_id in state.records:
             draft.remove_segment(segment_id)

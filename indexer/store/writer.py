@@ -50,13 +50,14 @@ from indexer.store.segment_writer import Doc, write_segment
 from indexer.store.stats import StoreStats, stats_of
 
 PINNED_MAX = 200_000
+TEXTS_MAX = 64  # segments of a first pass that are left alone
 
 
 @dataclass(slots=True)
 class _Stored:
     """A batch's new content on disk, not yet published."""
 
-    blobs: dict[bytes, tuple[int, int]]  # digest -> blob id, bytes
+    blobs: dict[bytes, tuple[int, int, bool]]  # digest -> blob id, bytes, whether it is shallow
     segments: list[SegmentInfo]
     members: list[U32]  # blob ids of each segment
     rows: U32
@@ -192,13 +193,15 @@ class Writer:
 
     # Content
 
-    def known(self, digest: bytes) -> bool:
+    def known(self, digest: bytes, shallow: bool = False) -> bool:
         """Whether this content is stored, so that a path can be pointed at it without preparing it.
+
+        shallow  it will do if only its text is
 
         A merge will not drop it before a batch that names it was applied.
         """
         with self._env.read() as txn:
-            blob_id = catalog.known_blob(txn, digest)
+            blob_id = catalog.known_blob(txn, digest, shallow)
         if blob_id is None:
             return False
         if len(self._pinned) >= PINNED_MAX:
@@ -235,7 +238,8 @@ class Writer:
         """Publish a batch whole and return its generation; an empty one changes nothing.
 
         Raises NoSuchRoot, PoolFull, StoreFull, StoreError for an upsert whose content is neither stored nor
-        brought along; then nothing has changed. `prepared` of content that is stored already is ignored.
+        brought along; then nothing has changed. `prepared` of content that is stored already is ignored,
+        unless the store has only its text and this is all of it.
         """
         if not (batch.upserts or batch.removes or batch.skips):
             return self.generation
@@ -250,18 +254,23 @@ class Writer:
 
     def _fresh(self, batch: Batch) -> dict[bytes, PreparedFile]:
         """Return the content to store, by digest."""
-        brought = {upsert.digest: upsert.prepared for upsert in batch.upserts if upsert.prepared is not None}
+        brought: dict[bytes, PreparedFile] = {}
+        for upsert in batch.upserts:
+            best = brought.get(upsert.digest)
+            if upsert.prepared is not None and (best is None or best.is_shallow):
+                brought[upsert.digest] = upsert.prepared
         fresh: dict[bytes, PreparedFile] = {}
         with self._env.read() as txn:
             if txn.get("roots", u32_key(batch.root_id)) is None:
                 raise NoSuchRoot(f"root {batch.root_id} is not indexed (any more)")
             for upsert in batch.upserts:
-                if upsert.digest in fresh or catalog.known_blob(txn, upsert.digest) is not None:
+                if upsert.digest in fresh:
                     continue
                 prepared = brought.get(upsert.digest)
                 if prepared is not None:
                     assert prepared.source.digest == upsert.digest, upsert.path
-                    fresh[upsert.digest] = prepared
+                    if catalog.known_blob(txn, upsert.digest, prepared.is_shallow) is None:
+                        fresh[upsert.digest] = prepared
                 elif txn.get("digests", upsert.digest) is None:
                     raise StoreError(f"the content of {upsert.path!r} is neither stored nor in the batch")
         return fresh
@@ -278,7 +287,7 @@ class Writer:
             for (digest, prepared), own in zip(fresh.items(), rows, strict=True):
                 blob_id = self._state.meta.next_blob + len(docs)
                 docs.append((blob_id, prepared, own))
-                stored.blobs[digest] = (blob_id, len(prepared.source.content))
+                stored.blobs[digest] = (blob_id, len(prepared.source.content), prepared.is_shallow)
             for part in self._parts(docs):
                 number = self._state.meta.next_segment + len(stored.segments)
                 stored.members.append(np.array([blob for blob, _, _ in part], np.uint32))
@@ -330,7 +339,7 @@ class Writer:
                 remove(self._path(number))
 
     def _publish(self, batch: Batch, stored: _Stored) -> None:
-        new_bytes = sum(nbytes for _, nbytes in stored.blobs.values())
+        new_bytes = sum(nbytes for _, nbytes, _ in stored.blobs.values())
         rows_end = int(stored.rows.max()) + 1 if len(stored.rows) else 0
         with self._publishing() as draft:
             meta = draft.meta
@@ -343,8 +352,8 @@ class Writer:
                 bytes_written=meta.bytes_written + sum(info.file_bytes for info in stored.segments),
             )
             ledger = Ledger(draft.txn, batch.root_id)
-            for digest, (blob_id, nbytes) in stored.blobs.items():
-                ledger.add_blob(blob_id, digest, nbytes)
+            for digest, (blob_id, nbytes, shallow) in stored.blobs.items():
+                ledger.add_blob(blob_id, digest, nbytes, shallow)
             for path in batch.removes:
                 ledger.remove_file(path)
             for skipped in batch.skips:
@@ -385,10 +394,12 @@ class Writer:
 
     # Merging and space
 
-    def plan_merge(self, any_dead: bool = False) -> MergePlan | None:
+    def plan_merge(self, any_dead: bool = False, texts: bool = True) -> MergePlan | None:
         """Return the merge that is most worth it, None if nothing is.
 
         any_dead  also rewrite segments with little dead content, to get pool rows back
+        texts     False: segments that hold text only are left alone unless they are dead or too many, for
+                  their documents are about to be replaced
 
         Carry it out with merge.run_merge, best in another process; batches may be applied meanwhile. Then
         call `commit_merge`. There is one plan at a time: an earlier one that was not committed is abandoned.
@@ -400,25 +411,37 @@ class Writer:
             )
             for each in self._state.records.values()
         ]
+        if not texts:
+            sizes = self._without_texts(sizes)
         limits = self._settings
         chosen = tiers.choose(
             sizes, limits.merge_fanout, limits.segment_docs_max, limits.segment_bytes_max, any_dead
         )
         if not chosen:
             return None
+        self._died.clear()
+        self._revived.clear()
         with self._env.read() as txn:
             inputs = [self._merge_input(txn, segment_id) for segment_id in chosen]
         number = self._state.meta.next_segment
         self._state.meta = msgspec.structs.replace(self._state.meta, next_segment=number + 1)
         self._plan = MergePlan(number, str(self._path(number)), inputs)
-        self._died.clear()
-        self._revived.clear()
         return self._plan
+
+    def _without_texts(self, sizes: list[tiers.Size]) -> list[tiers.Size]:
+        counts = {number: record.info.counts for number, record in self._state.records.items()}
+        kept = [s for s in sizes if not s.live_docs or counts[s.segment_id].defs or counts[s.segment_id].refs]
+        return sizes if len(sizes) - len(kept) > TEXTS_MAX else kept
 
     def _merge_input(self, txn: Transaction, segment_id: int) -> MergeInput:
         segment = self._open(segment_id)
-        live = [blob in self._pinned or self._refcount(txn, blob) > 0 for blob in segment.doc_blob.tolist()]
-        return MergeInput(segment_id, str(segment.path), packed(np.array(live, np.bool_)))
+        blobs = segment.doc_blob.tolist()
+        live = [self._refcount(txn, blob) > 0 for blob in blobs]
+        promised = [i for i, blob in enumerate(blobs) if blob in self._pinned and not live[i]]
+        self._died.update(blobs[i] for i in promised)  # dead, but kept
+        kept = np.array(live, np.bool_)
+        kept[promised] = True
+        return MergeInput(segment_id, str(segment.path), packed(kept))
 
     def _refcount(self, txn: Transaction, blob_id: int) -> int:
         value = txn.get("blobs", u32_key(blob_id))

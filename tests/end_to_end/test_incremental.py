@@ -81,23 +81,29 @@ class Index:
         self.scan(root_id)
         return root_id
 
-    def scan(self, root_id: int) -> None:
+    def scan(self, root_id: int, text_only: bool = False) -> None:
         """Find what changed by listing everything."""
         table, skipped = self.lookup.all_files(root_id), self.lookup.all_skipped(root_id)
-        self.apply(root_id, scan(self.rules[root_id], table, skipped))
+        self.apply(root_id, scan(self.rules[root_id], table, skipped), text_only)
 
     def look(self, root_id: int, hints: set[bytes], trees: set[bytes]) -> None:
         """Find what changed by looking where something happened."""
         table, skipped = self.lookup.files(root_id), self.lookup.skipped(root_id)
         self.apply(root_id, look(self.rules[root_id], hints, trees, table, skipped))
 
-    def apply(self, root_id: int, changes: list[FileChange]) -> None:
+    def deepen(self, root_id: int) -> None:
+        """Make symbols and vectors of files whose text came first."""
+        self.apply(root_id, self.lookup.shallow_files(root_id))
+        assert self.lookup.shallow_files(root_id) == []
+
+    def apply(self, root_id: int, changes: list[FileChange], text_only: bool = False) -> None:
         """Commit changes as the service does, in batches of two files."""
         rules = self.rules[root_id]
         gone = [change for change in changes if change.stat is None]
         paths = [change.path for change in changes if change.stat is not None]
         for at in range(0, len(paths), 2):
-            job = Job(next(self.numbers), root_id, rules.root, tuple(paths[at : at + 2]))
+            some = tuple(paths[at : at + 2])
+            job = Job(next(self.numbers), root_id, rules.root, some, text_only=text_only)
             outcomes = run_job(job, self.lookup, self.preparer, read, lambda *_: None)
             self.writer.apply(as_batch(root_id, outcomes))
         self.writer.apply(as_batch(root_id, [*gone]))
@@ -347,13 +353,18 @@ class Machine(RuleBasedStateMachine):
         self.follow(self.root(data))
         self.index.reader.snapshot()
 
-    @rule(data=st.data())
-    def scan_one(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), text_only=st.booleans())
+    def scan_one(self, data: st.DataObject, text_only: bool) -> None:
         root_id = self.root(data)
         for noted in (self.hints, self.trees):
             noted.pop(root_id, None)
         self.rules_changed.discard(root_id)
-        self.index.scan(root_id)
+        self.index.scan(root_id, text_only)
+
+    @rule(data=st.data(), n=st.integers(1, 5))
+    def deepen_some(self, data: st.DataObject, n: int) -> None:
+        root_id = self.root(data)
+        self.index.apply(root_id, self.index.lookup.shallow_files(root_id)[:n])
 
     @rule(data=st.data())
     def rebuild(self, data: st.DataObject) -> None:
@@ -397,6 +408,7 @@ class Machine(RuleBasedStateMachine):
     def is_as_fresh(self) -> None:
         for root_id in self.roots:
             self.follow(root_id)
+            self.index.deepen(root_id)
         fresh = Index(self.at / f"fresh{next(self.numbers)}", Preparer(load_static_model(), 60.0))
         try:
             for path in self.roots.values():

@@ -25,27 +25,32 @@ class Workers:
     def __init__(self, files: dict[bytes, str]) -> None:
         self.files = files
         self.jobs: list[Job] = []
+        self.done: list[Job] = []
         self.room_max = 1
         self.casualties: tuple[Casualty, ...] = ()
 
     @property
     def room(self) -> int:
-        return self.room_max - len(self.jobs)
+        return max(0, self.room_max - len(self.jobs))
 
     def submit(self, job: Job) -> None:
         self.jobs.insert(0, job) if job.urgent else self.jobs.append(job)
 
     def poll(self, _timeout_s: float, _wake_fd: int | None = None) -> list[JobResult]:
         jobs, self.jobs = self.jobs, []
-        return [JobResult(job, [self.look(path) for path in job.paths], self.casualties) for job in jobs]
+        self.done += jobs
+        return [
+            JobResult(job, [self.look(path, job.text_only) for path in job.paths], self.casualties)
+            for job in jobs
+        ]
 
-    def look(self, path: bytes) -> Outcome:
+    def look(self, path: bytes, shallow: bool) -> Outcome:
         text = self.files.get(path)
         if text is None:
             return FileChange(path, None)
         if text == "binary":
             return Skipped(path, "binary", "", STAT)
-        return Upsert(path, STAT, digest_of(text.encode()), prepared(text))
+        return Upsert(path, STAT, digest_of(text.encode()), prepared(text, shallow=shallow))
 
 
 class Bench:
@@ -311,3 +316,141 @@ def test_a_file_that_is_back_while_its_removal_is_committed_is_looked_at_again()
     bench.commit()
     bench.pipeline.step(0)
     assert bench.paths(2) == {b"a.py"} and bench.batches[2].upserts
+
+
+# Text first
+
+
+def text_first(n: int) -> Settings:
+    settings = load(environ={})
+    return replace(settings, index=replace(settings.index, text_first_files=n))
+
+
+def indexed_as_text(files: dict[bytes, str]) -> Bench:
+    """A bench after the first pass; nothing is under way."""
+    bench = Bench(files, text_first(1))
+    bench.pipeline.scanned(ROOT, changed(*files))
+    bench.pipeline.step(0)
+    bench.commit()
+    assert bench.pipeline.pending(ROOT) == 0
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("n_files", "everything", "shallow"), [(2, False, False), (3, False, True), (3, True, False)]
+)
+def test_text_comes_first_where_a_scan_finds_many_files(
+    n_files: int, everything: bool, shallow: bool
+) -> None:
+    files = {b"f%d.py" % number: f"def f{number}(): pass\n" for number in range(n_files)}
+    bench = Bench(files, text_first(3))
+    bench.pipeline.scanned(ROOT, changed(*files), everything)
+    bench.pipeline.step(0)
+    (batch,) = bench.batches
+    assert {upsert.prepared.is_shallow for upsert in batch.upserts if upsert.prepared} == {shallow}
+
+
+def test_a_file_saved_while_it_waits_for_its_text_is_prepared_whole_and_at_once() -> None:
+    files = {b"f%d.py" % number: f"def f{number}(): pass\n" for number in range(4)}
+    bench = Bench(files, text_first(1))
+    bench.workers.room_max = 0
+    bench.pipeline.scanned(ROOT, changed(*files))
+    bench.pipeline.step(0)
+    bench.pipeline.hint(ROOT, changed(b"f3.py"))
+    bench.pipeline.hint(ROOT, changed(b"f3.py"))
+    bench.pipeline.step(0)
+    assert [job.paths for job in bench.workers.done] == [(b"f3.py",)]
+    assert bench.paths(0) == {b"f3.py"}
+    (upsert,) = bench.batches[0].upserts
+    assert upsert.prepared is not None and not upsert.prepared.is_shallow
+    bench.commit()
+    bench.workers.room_max = 1
+    bench.pipeline.step(0)
+    bench.pipeline.step(0)
+    assert bench.paths(1) == files.keys() - {b"f3.py"}  # not again
+    bench.commit()
+    assert (bench.pipeline.pending(ROOT), bench.pipeline.bulk_left) == (0, 0)
+
+
+def test_the_second_pass_makes_the_rest_and_nothing_is_pending_meanwhile() -> None:
+    bench = indexed_as_text({b"a.py": "def a(): pass\n", b"b.py": "def b(): pass\n"})
+    bench.pipeline.deepen(ROOT, changed(b"a.py", b"b.py"))
+    ticket = bench.pipeline.ticket()
+    assert bench.pipeline.finished(ROOT, ticket) and bench.pipeline.pending(ROOT) == 0
+    assert (bench.pipeline.bulk_left, bench.pipeline.busy) == (2, True)
+    bench.pipeline.step(0)
+    assert bench.paths(1) == {b"a.py", b"b.py"}
+    assert not any(upsert.prepared.is_shallow for upsert in bench.batches[1].upserts if upsert.prepared)
+    assert bench.pipeline.deepening(ROOT)
+    bench.commit()
+    assert not bench.pipeline.deepening(ROOT) and not bench.pipeline.busy
+
+
+@pytest.mark.parametrize("moment", ["queued", "in a worker", "in a batch", "after a failed commit"])
+def test_a_save_during_the_second_pass_comes_first_and_what_was_made_of_the_old_text_is_dropped(
+    moment: str,
+) -> None:
+    files = {b"a.py": "def a(): pass\n", b"b.py": "def b(): pass\n"}
+    bench = indexed_as_text(files)
+    bench.workers.room_max = 0 if moment == "queued" else 1
+    bench.pipeline.deepen(ROOT, changed(b"a.py", b"b.py"))
+    old = []
+    if moment == "in a worker":
+        bench.pipeline._submit()
+        old = bench.workers.poll(0)
+    elif moment != "queued":
+        bench.pipeline.step(0)
+        assert bench.paths(1) == {b"a.py", b"b.py"}
+    if moment == "after a failed commit":
+        bench.futures[-1].set_exception(StoreFull("no room"))
+        with pytest.raises(StoreFull):
+            bench.pipeline.step(0)
+    files[b"a.py"] = "def newer(): pass\n"
+    bench.pipeline.hint(ROOT, changed(b"a.py"))
+    for result in old:
+        bench.pipeline._collect(result)
+    bench.workers.room_max = 1
+    bench.now += 10
+    for _ in range(4):
+        if bench.futures and not bench.futures[-1].done():
+            bench.commit()
+        bench.now += 30
+        bench.pipeline.step(0)
+    newest = digest_of(b"def newer(): pass\n")
+    of_a = [
+        upsert.digest for batch in bench.batches[1:] for upsert in batch.upserts if upsert.path == b"a.py"
+    ]
+    if moment == "in a batch":  # it was committed before
+        assert of_a.pop(0) != newest
+    elif moment == "after a failed commit":
+        assert of_a.pop(0) != newest  # of the batch that failed
+    assert of_a == [newest]
+    assert b"b.py" in bench.paths(len(bench.batches) - 1) | bench.paths(1)
+    assert not bench.pipeline.busy
+
+
+def test_the_second_pass_removes_no_file() -> None:
+    bench = indexed_as_text({b"a.py": "def a(): pass\n", b"b.py": "def b(): pass\n"})
+    del bench.workers.files[b"a.py"]  # its directory may be back soon: the watcher and scans find out
+    bench.pipeline.deepen(ROOT, changed(b"a.py", b"b.py"))
+    bench.pipeline.step(0)
+    assert bench.paths(1) == {b"b.py"}
+    bench.commit()
+    assert not bench.pipeline.busy
+
+
+def test_what_is_left_of_an_earlier_round_is_not_mistaken_for_the_next() -> None:
+    bench = indexed_as_text({b"a.py": "def a(): pass\n"})
+    bench.pipeline.deepen(ROOT, changed(b"a.py"))
+    bench.pipeline._submit()
+    old = bench.workers.poll(0)
+    bench.pipeline.scanned(ROOT, [FileChange(b"a.py", Stat(11, 2, 1))])  # very many, so text first again
+    bench.workers.files[b"a.py"] = "def newer(): pass\n"
+    bench.pipeline.step(0)
+    bench.commit()
+    bench.pipeline.deepen(ROOT, [FileChange(b"a.py", Stat(11, 2, 1))])
+    for result in old:
+        bench.pipeline._collect(result)
+    bench.pipeline.step(0)
+    (upsert,) = bench.batches[-1].upserts
+    assert upsert.digest == digest_of(b"def newer(): pass\n")

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from indexer.records import FLAG_SHALLOW, PreparedFile
+from indexer.store.format import NO_ROW
 from indexer.store.pool import Pool
 from indexer.store.root_view import RootView
 from indexer.store.segment import Segment
@@ -50,8 +52,13 @@ def check_root(snapshot: Snapshot, view: RootView, files: dict[str, str], pool: 
     assert len(set(files.values())) <= counts.blobs == len(docs)  # forgotten content may be stored twice
 
 
+def file_of(segment: Segment, ordinal: int, text: str) -> PreparedFile:
+    """What a document with this text should hold."""
+    return prepared(text, shallow=bool(segment.flags[ordinal] & FLAG_SHALLOW))
+
+
 def check_document(segment: Segment, ordinal: int, text: str) -> None:
-    file = prepared(text)
+    file = file_of(segment, ordinal, text)
     assert bytes(segment.doc_bytes(ordinal)) == text.encode()
     for key in file.trigrams.tolist():
         assert ordinal in segment.trigram_docs(key).tolist()
@@ -66,15 +73,18 @@ def check_document(segment: Segment, ordinal: int, text: str) -> None:
 
 def check_chunks(snapshot: Snapshot, segment: Segment, ordinal: int, text: str, pool: Pool) -> set[int]:
     """Return the rows of the document; they hold its vectors."""
-    file = prepared(text)
+    file = file_of(segment, ordinal, text)
     first, last = int(segment.doc_chunk[ordinal]), int(segment.doc_chunk[ordinal + 1])
+    for term, chunk in zip(file.terms.hash.tolist(), file.terms.chunk.tolist(), strict=True):
+        assert first + chunk in segment.term_postings(term)[0].tolist()
     rows = segment.chunk_row[first:last]
+    if file.is_shallow:
+        assert (rows == NO_ROW).all()
+        return set()
     assert np.array_equal(pool.vectors[rows], file.vectors)
     base = int(snapshot.chunk_base[snapshot.segments.index(segment)])
     chunks = snapshot.row_chunk(rows)
     assert chunks.tolist() == list(range(base + first, base + last))
     doc = int(snapshot.seg_base[snapshot.segments.index(segment)]) + ordinal
     assert set(snapshot.docs_of_chunks(chunks).tolist()) <= {doc}
-    for term, chunk in zip(file.terms.hash.tolist(), file.terms.chunk.tolist(), strict=True):
-        assert first + chunk in segment.term_postings(term)[0].tolist()
     return set(rows.tolist())

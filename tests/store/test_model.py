@@ -79,9 +79,23 @@ class Machine(RuleBasedStateMachine):
         root_id = self.some_root(data)
         removes = [each for each in removes if each not in files]
         self.index.apply(root_id, files, removes)
+        assert not set(self.index.shallow_paths(root_id)) & set(files)
         for each in removes:
             self.model[root_id].pop(each, None)
         self.model[root_id].update(files)
+
+    @rule(data=st.data(), files=st.dictionaries(path, text, min_size=1, max_size=6))
+    def apply_text_first(self, data: st.DataObject, files: dict[str, str]) -> None:
+        root_id = self.some_root(data)
+        self.index.apply(root_id, files, shallow=True)
+        self.model[root_id].update(files)
+
+    @rule(data=st.data(), n=st.integers(1, 4))
+    def deepen(self, data: st.DataObject, n: int) -> None:
+        root_id = self.some_root(data)
+        before = self.index.shallow_paths(root_id)
+        self.index.apply(root_id, {each: self.model[root_id][each] for each in before[:n]})
+        assert set(self.index.shallow_paths(root_id)) <= set(before[n:])
 
     @rule(data=st.data(), new=path)
     def rename_everything_known_without_preparing(self, data: st.DataObject, new: str) -> None:

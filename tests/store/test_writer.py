@@ -194,3 +194,100 @@ def test_write_amplification_stays_logarithmic(tmp_path: Path) -> None:
         assert len(index.snapshot().segments) <= 8
         rows = np.concatenate([segment.chunk_row for segment in index.snapshot().segments])
         assert len(np.unique(rows)) == 60
+
+
+def test_text_that_came_first_gives_way_to_the_whole_file_path_by_path(tmp_path: Path) -> None:
+    with SmallIndex(tmp_path) as index:
+        root, other = index.add_root(), index.add_root("/worktree")
+        files = {**FILES, "copy.py": FILES["a.py"]}
+        index.apply(root, files, shallow=True)
+        index.apply(other, FILES, shallow=True)  # known as text
+        assert index.writer.stats().blobs == 3
+        assert [record.shallow for record in index.writer.roots()] == [4, 3]
+        digest = digest_of(FILES["a.py"].encode())
+        assert not index.writer.known(digest)
+        check_snapshot(index.snapshot(), {root: files, other: FILES}, index.pool)
+
+        index.apply(root, {"a.py": FILES["a.py"]})
+        assert index.writer.known(digest)
+        assert index.shallow_paths(root) == ["b.py", "c.py", "copy.py"]
+        index.apply(root, {"copy.py": files["copy.py"]})  # known: no segment is written
+        assert len(index.snapshot().segments) == 2
+        assert index.writer.stats().dead_blobs == 0  # the other root still has the text
+        index.apply(other, {"a.py": FILES["a.py"]}, shallow=True)  # the whole file is there, and better
+        assert index.writer.stats().dead_blobs == 1
+        assert index.shallow_paths(other) == ["b.py", "c.py"]
+
+        index.apply(root, files)
+        index.apply(other, FILES)
+        assert [record.shallow for record in index.writer.roots()] == [0, 0]
+        assert index.merge(any_dead=True)
+        assert fsck(tmp_path / "store", deep=True, quiet=True) == []
+        assert index.writer.stats().blobs == 3
+        check_snapshot(index.snapshot(), {root: files, other: FILES}, index.pool)
+
+
+def test_a_batch_with_text_and_whole_of_one_content_keeps_the_whole(tmp_path: Path) -> None:
+    text = FILES["a.py"]
+    digest, stat = digest_of(text.encode()), Stat(len(text), 1, 1)
+    shallow, whole = prepared(text, shallow=True), prepared(text)
+    for name, order in (("text first", (shallow, whole)), ("text last", (whole, shallow))):
+        with SmallIndex(tmp_path / name) as index:
+            upserts = [Upsert(b"%d" % i, stat, digest, file) for i, file in enumerate(order)]
+            index.writer.apply(Batch(index.add_root(), upserts))
+            assert index.shallow_paths(1) == [] and index.writer.stats().blobs == 1
+            check_snapshot(index.snapshot(), {1: {"0": text, "1": text}}, index.pool)
+
+
+def test_text_survives_merges_restarts_and_the_loss_of_the_catalog(tmp_path: Path) -> None:
+    with SmallIndex(tmp_path) as index:
+        root = index.add_root()
+        index.apply(root, FILES, shallow=True)
+        index.apply(root, {"b.py": FILES["b.py"], "d.py": "def delta(): pass\n"})
+        index.apply(root, {}, ["c.py"])
+        assert index.merge(any_dead=True)
+        assert index.shallow_paths(root) == ["a.py"]
+    with SmallIndex(tmp_path) as index:
+        assert index.shallow_paths(root) == ["a.py"]
+    for path in (tmp_path / "store/catalog").iterdir():
+        path.write_bytes(b"garbage")
+    with SmallIndex(tmp_path) as index:
+        digest = digest_of(FILES["a.py"].encode())
+        assert index.writer.known(digest, shallow=True) and not index.writer.known(digest)
+        index.apply(root, FILES)
+        assert index.shallow_paths(root) == []
+        assert fsck(tmp_path / "store", deep=True) == []
+
+
+def test_segments_of_text_are_not_merged_while_their_files_are_replaced(tmp_path: Path) -> None:
+    store = dataclasses.replace(load(environ={}).store, merge_fanout=2)
+    with SmallIndex(tmp_path, store) as index:
+        root = index.add_root()
+        for path, text in FILES.items():
+            index.apply(root, {path: text}, shallow=True)
+        assert index.writer.plan_merge(texts=False) is None
+        index.apply(root, {"a.py": FILES["a.py"]})
+        plan = index.writer.plan_merge(texts=False)
+        assert plan is not None and [each.segment_id for each in plan.inputs] == [1, 4]  # dead, and whole
+        index.writer.commit_merge(plan, run_merge(plan))
+        plan = index.writer.plan_merge()
+        assert plan is not None and [each.segment_id for each in plan.inputs] == [2, 3, 5]
+
+
+def test_a_damaged_segment_takes_its_files_of_text_out_of_the_count(tmp_path: Path) -> None:
+    with SmallIndex(tmp_path) as index:
+        root = index.add_root()
+        index.apply(root, FILES, shallow=True)
+        index.apply(root, {"d.py": "delta\n"}, shallow=True)
+        index.writer.drop_segment(1)
+        assert index.writer.roots()[0].shallow == 1 and index.shallow_paths(root) == ["d.py"]
+        assert fsck(tmp_path / "store", deep=True, quiet=True) == []
+
+
+def test_promised_content_that_is_dead_is_counted_where_a_merge_keeps_it(tmp_path: Path) -> None:
+    with small_index(tmp_path, FILES) as index:
+        index.apply(1, {}, ["a.py", "b.py"])
+        assert index.writer.known(digest_of(FILES["a.py"].encode()))
+        assert index.merge(any_dead=True)
+        assert index.writer.stats().dead_blobs == 1
+        assert fsck(tmp_path / "store", quiet=True) == []
