@@ -187,6 +187,7 @@ _MINIMUM: dict[str, int] = {
     "index.file_bytes_max": 1,
     "index.line_chars_max": 80,
     "index.batch_bytes": 65_536,
+    "index.text_first_files": 1,
     "workers.file_deadline_ms": 1,
     "workers.memory_mb": 64,
     "workers.queue_jobs": 1,

@@ -1,5 +1,7 @@
 """How far a first index is: rates and an ETA, as a bar on a terminal and as a line now and then elsewhere.
 
+Where text comes first, its files are counted first, and then those that have symbols and vectors, too.
+
 The daemon is asked twice at the same time: one connection waits for the end of the work, the other asks for
 the status. So the end is never guessed from counts, and an interrupt ends the show only.
 """
@@ -41,14 +43,15 @@ class Progress:
 
     def __init__(self, window_s: float = 10.0) -> None:
         self.window_s = window_s
+        self.phase = ""
         self.total = 0
         self._seen: list[tuple[float, int, int]] = [(0.0, 0, 0)]
 
-    def update(self, now: float, done: int, total: int, n_bytes: int) -> None:
-        """Take what a status said at `now` (seconds)."""
-        if not self.total:
+    def update(self, now: float, done: int, total: int, n_bytes: int, phase: str = "") -> None:
+        """Take what a status said at `now` (seconds); another phase is counted from its own start."""
+        if not self.total or phase != self.phase:
             self._seen.clear()
-        self.total = total
+        self.total, self.phase = total, phase
         self._seen.append((now, done, n_bytes))
         while now - self._seen[0][0] > self.window_s and len(self._seen) > 2:
             self._seen.pop(0)
@@ -76,7 +79,9 @@ class Progress:
         files, n_bytes = self.rates()
         text = f"{self.done:,} of {self.total:,} files"
         if files:
-            text += f", {files:,.0f} files/s, {report.size(n_bytes)}/s"
+            text += f", {files:,.0f} files/s"
+        if n_bytes:
+            text += f", {report.size(n_bytes)}/s"
         left = self.left_s()
         return text if left is None else f"{text}, {report.duration(left)} left"
 
@@ -100,9 +105,15 @@ class _Waiting(threading.Thread):
 def _look(connection: client.Connection, root: str, progress: Progress) -> bool:
     """Update from the daemon's status; False while it says nothing of the root."""
     for one in connection.call("status")["roots"]:
-        if one["path"] == root and one.get("files_total"):
+        if one["path"] != root:
+            continue
+        if one.get("phase") == "structure":
+            done, total = one["structure_done"], one["structure_total"]
+            progress.update(time.monotonic(), done, total, 0, "symbols and vectors")
+            return True
+        if one.get("files_total"):
             done, n_bytes = one.get("files_done", 0), one.get("bytes_done", 0)
-            progress.update(time.monotonic(), done, one["files_total"], n_bytes)
+            progress.update(time.monotonic(), done, one["files_total"], n_bytes, "indexing")
             return True
     return False
 
@@ -116,7 +127,7 @@ def _plain(waiting: _Waiting, root: str) -> None:
             known = _look(connection, root, progress)
             if known and waiting.is_alive() and time.monotonic() - said >= PLAIN_PROGRESS_S:
                 said = time.monotonic()
-                print(f"indexing: {progress}", file=sys.stderr, flush=True)
+                print(f"{progress.phase}: {progress}", file=sys.stderr, flush=True)
 
 
 def _bar(waiting: _Waiting, root: str) -> None:
@@ -126,7 +137,7 @@ def _bar(waiting: _Waiting, root: str) -> None:
     from rich.progress import Progress as Bars
 
     progress = Progress()
-    columns = (TextColumn("indexing"), BarColumn(), TextColumn("{task.fields[said]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
     with (
         client.connect(start=False) as connection,
         Bars(*columns, console=Console(stderr=True), transient=True) as bars,
@@ -135,4 +146,10 @@ def _bar(waiting: _Waiting, root: str) -> None:
         while waiting.is_alive():
             waiting.join(POLL_S)
             if _look(connection, root, progress):
-                bars.update(task, completed=progress.done, total=progress.total, said=str(progress))
+                bars.update(
+                    task,
+                    description=progress.phase,
+                    completed=progress.done,
+                    total=progress.total,
+                    said=str(progress),
+                )

@@ -409,6 +409,7 @@ class Service:
             log.info("%s: other limits than before (now %s)", record.path, root.limits.mark)
         root.problem = problem
         self.roots[record.id] = root
+        self._count(root)
         self.pipeline.add_root(record.id, path, root.limits.languages)
         root.start()
 

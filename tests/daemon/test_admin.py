@@ -134,9 +134,12 @@ def test_add_wait_shows_progress_until_it_is_done(
 
     def handler(method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method == "status":
-            if len([method for method, _ in server.asked if method == "status"]) > 2:
+            n_looks = len([method for method, _ in server.asked if method == "status"])
+            if n_looks > 4:
                 looked.set()
-            return {"roots": [root(str(tmp_path.resolve()))]}
+            of_text = root(str(tmp_path.resolve())) | {"phase": "first_index"}
+            whole = of_text | {"phase": "structure", "structure_done": 7, "structure_total": 1233}
+            return {"roots": [of_text if n_looks < 3 else whole]}
         assert params == {"path": str(tmp_path), "wait": True}
         assert looked.wait(30)
         return root(params["path"])
@@ -148,6 +151,7 @@ def test_add_wait_shows_progress_until_it_is_done(
     out, err = capsys.readouterr()
     assert out == f"{tmp_path}: indexed (1,234 files, 5,000 chunks, 900 symbols)\n"
     assert "indexing: 10 of 1,234 files" in err
+    assert "symbols and vectors: 7 of 1,233 files" in err.rpartition("indexing")[2]
 
 
 def test_the_bar_of_a_terminal_ends_with_the_work(
@@ -185,6 +189,9 @@ def test_rates_come_from_a_window_and_the_end_is_estimated() -> None:
     assert shown.rates() == (40.0, 40_000_000.0)
     assert shown.left_s() == (1000 - 410) / 40
     assert str(shown) == "410 of 1,000 files, 40 files/s, 40.0 MB/s, 15 s left"
+    shown.update(121.0, 100, 990, 0, "symbols and vectors")
+    shown.update(123.0, 110, 990, 0, "symbols and vectors")
+    assert str(shown) == "110 of 990 files, 5 files/s, 2 min 56 s left"
 
 
 def test_roots_and_remove(server: Server, capsys: pytest.CaptureFixture[str]) -> None:

@@ -551,6 +551,12 @@ class Board:
         (Board(scanning=True), False, "", ""),
         (Board(phase="first_index", files_done=3), False, "first index: 3 of 10 files", ""),
         (Board(phase="first_index", files_done=3, files_total=0), False, "first index: 3 files", ""),
+        (
+            Board(phase="structure", structure_done=3, structure_total=9),
+            True,
+            "symbols and vectors: 3 of 9 files",
+            "",
+        ),
         (Board(healthy=False), False, "", "events may have been lost"),
         (Board(phase="missing"), False, "", "directory is not there"),
         (Board(alive=False), False, "", "writer does not answer"),
@@ -563,6 +569,32 @@ def test_an_answer_says_how_far_it_can_be_trusted(
     assert (answer.fresh, answer.incomplete) == (fresh, incomplete)
     assert answer.generation == corpus.index.snapshot().generation
     assert not warning or any(warning in said for said in answer.warnings)
+
+
+@pytest.mark.parametrize(
+    ("query", "mode", "structural"),
+    [
+        ("retry", "text", False),
+        ('"retry"', "auto", False),
+        ("/re.ry/ path:src in:comment", "auto", False),
+        ("lang:python", "auto", False),
+        ("retry", "auto", True),
+        ("def:retry", "auto", True),
+        ("ref:retry OR /x/", "auto", True),
+        ("-def:retry", "auto", True),
+        ("kind:class", "auto", True),
+        ("retry kind:class", "text", True),
+        ("type:symbol retry", "text", True),
+        ('~"retry"', "auto", True),
+        ("where is it retried", "auto", True),
+    ],
+)
+def test_an_answer_of_text_alone_lacks_nothing_while_symbols_and_vectors_are_made(
+    corpus: Corpus, query: str, mode: str, structural: bool
+) -> None:
+    board = Board(phase="structure", structure_done=3, structure_total=9)
+    answer = corpus.make_engine(board=board).search(SearchRequest(query, corpus.root_id, mode=mode))
+    assert answer.incomplete == ("symbols and vectors: 3 of 9 files" if structural else "")
 
 
 class Flag:
