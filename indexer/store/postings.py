@@ -16,10 +16,12 @@ thousands.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
-from indexer.records import I64, U8, U32, Bool
+from indexer.records import I64, U8, U16, U32, Bool
 
 BITMAP, RAW, GAP8 = range(3)
 DOMAIN_MAX = 1 << 16
@@ -51,23 +53,23 @@ def encode(values: U32, counts: I64, domain: int) -> tuple[U8, I64]:
     if not len(counts):
         return np.empty(0, np.uint8), np.empty(0, np.int64)
     starts = np.cumsum(counts) - counts
-    gaps = np.empty_like(values)
-    gaps[0] = values[0]
-    np.subtract(values[1:], values[:-1], out=gaps[1:])
-    gaps[starts] = values[starts]
-    length, codec = _choose(gaps, starts, counts, domain)
+    narrow: U16 = values.astype(np.uint16)  # half the bytes to move
+    gaps = np.empty_like(narrow)
+    gaps[0] = narrow[0]
+    np.subtract(narrow[1:], narrow[:-1], out=gaps[1:])
+    gaps[starts] = narrow[starts]
+    stream, in_stream = _as_gaps(gaps, starts, counts)
+    length, codec = _choose(in_stream, counts, domain)
+    lists = codec == GAP8
+    if lists.all():
+        return stream, length
     offset = np.cumsum(length) - length
-    out = np.full(int(length.sum()), 255, np.uint8)
-    for form in np.unique(codec).tolist():
+    out = np.empty(int(length.sum()), np.uint8)
+    out[np.repeat(lists, length)] = stream[np.repeat(lists, in_stream)]
+    for form, put in ((BITMAP, partial(put_bitmaps, domain=domain)), (RAW, _put_raw)):
         lists = codec == form
-        of_lists = np.repeat(lists, counts)
-        where, count = offset[lists], counts[lists]
-        if form == BITMAP:
-            put_bitmaps(out, where, values[of_lists], count, domain)
-        elif form == RAW:
-            _put_raw(out, where, values[of_lists], count)
-        else:
-            _put_gaps(out, where, gaps[of_lists], count)
+        if lists.any():
+            put(out, offset[lists], narrow[np.repeat(lists, counts)], counts[lists])
     return out, length
 
 
@@ -114,11 +116,24 @@ def spans(starts: I64, counts: I64) -> I64:
     return steps
 
 
-def _choose(gaps: U32, starts: I64, counts: I64, domain: int) -> tuple[I64, U8]:
-    """Return length and codec of every list."""
+def _as_gaps(gaps: U16, starts: I64, counts: I64) -> tuple[U8, I64]:
+    """Return all lists as GAP8, one after the other, and the bytes of each."""
+    base = np.uint16(255)
+    steps = gaps // base
+    ends = np.cumsum(steps, dtype=np.int64)  # of the bytes of each gap
+    ends += np.arange(len(gaps))
+    stream = np.full(int(ends[-1]) + 1, 255, np.uint8)
+    steps *= base
+    stream[ends] = gaps - steps
+    last = ends[starts + counts - 1] + 1
+    return stream, np.diff(last, prepend=0)
+
+
+def _choose(as_gaps: I64, counts: I64, domain: int) -> tuple[I64, U8]:
+    """Return length and codec of every list; as_gaps: the bytes of each as GAP8."""
     forms = [(BITMAP, np.full(len(counts), bitmap_bytes(domain), np.int64))]
     forms.append((RAW, 2 * counts))
-    forms.append((GAP8, counts + np.add.reduceat(gaps // np.uint32(255), starts, dtype=np.int64)))
+    forms.append((GAP8, as_gaps))
     length, codec = forms[0][1].copy(), np.full(len(counts), BITMAP, np.uint8)
     for form, cost in forms[1:]:
         better = cost < length
@@ -127,7 +142,7 @@ def _choose(gaps: U32, starts: I64, counts: I64, domain: int) -> tuple[I64, U8]:
     return length, codec
 
 
-def put_bitmaps(out: U8, where: I64, values: U32, counts: I64, domain: int) -> None:
+def put_bitmaps(out: U8, where: I64, values: U16 | U32, counts: I64, domain: int) -> None:
     width = bitmap_bytes(domain)
     ends = np.cumsum(counts)
     step = max(1, _BLOCK_CELLS // max(domain, 1))
@@ -141,22 +156,11 @@ def put_bitmaps(out: U8, where: I64, values: U32, counts: I64, domain: int) -> N
         out[target] = np.packbits(flags, axis=1, bitorder="little")
 
 
-def _put_raw(out: U8, where: I64, values: U32, counts: I64) -> None:
+def _put_raw(out: U8, where: I64, values: U16, counts: I64) -> None:
     positions = np.repeat(where - 2 * (np.cumsum(counts) - counts), counts)
     positions += 2 * np.arange(len(values), dtype=np.int64)
-    out[positions] = values & np.uint32(255)
-    out[positions + 1] = values >> np.uint32(8)
-
-
-def _put_gaps(out: U8, where: I64, gaps: U32, counts: I64) -> None:
-    """Write the last byte of every gap; the bytes before it are 255s already."""
-    steps = gaps // np.uint32(255)
-    units = np.cumsum(steps + np.uint32(1), dtype=np.int64)
-    ends = np.cumsum(counts) - 1
-    before = np.concatenate((np.zeros(1, np.int64), units[ends[:-1]]))
-    positions = np.repeat(where - before, counts)
-    positions += units - 1
-    out[positions] = gaps - np.uint32(255) * steps
+    out[positions] = values & np.uint16(255)
+    out[positions + 1] = values >> np.uint16(8)
 
 
 def get_bitmaps(data: U8, domain: int) -> U32:

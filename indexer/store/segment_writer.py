@@ -164,22 +164,19 @@ def _write_docs(out: SegmentFile, docs: Sequence[Doc], languages: list[str]) -> 
 
 
 def _write_trigrams(out: SegmentFile, files: list[PreparedFile], doc_page: I64) -> int:
-    packed = np.empty(sum(len(file.trigrams) for file in files), np.uint64)
-    at = 0
-    for page, file in zip(doc_page.tolist(), files, strict=False):
-        part = packed[at : at + len(file.trigrams)]
-        part[:] = file.trigrams & np.uint32((1 << KEY_BITS) - 1)
-        part <<= np.uint64(16)
-        part |= (file.trigrams >> np.uint32(KEY_BITS)) + np.uint64(page)
-        at += len(part)
+    own = np.concatenate([file.trigrams for file in files])
+    packed = np.empty(len(own), "<u8")
+    halves = packed.view("<u4").reshape(-1, 2)  # the lower one first
+    np.bitwise_and(own, np.uint32((1 << KEY_BITS) - 1), out=halves[:, 1])
+    pages = np.repeat(doc_page[:-1].astype(np.uint32), [len(file.trigrams) for file in files])
+    np.add(own >> np.uint32(KEY_BITS), pages, out=halves[:, 0])
     packed.sort()
 
     def fill(lists: ListWriter) -> None:
-        keys = (packed >> np.uint64(16)).astype(np.uint32)
+        keys = halves[:, 1]
         for first, last, counts in _list_blocks(keys):
             starts = np.cumsum(counts) - counts
-            values = (packed[first:last] & np.uint64(0xFFFF)).astype(np.uint32)
-            lists.add(keys[first:last][starts], counts, values)
+            lists.add(keys[first:last][starts], counts, halves[first:last, 0])
 
     return put_trigrams(out, fill, int(doc_page[-1]))
 
@@ -246,9 +243,11 @@ def _write_symbols(out: SegmentFile, files: list[PreparedFile]) -> int:
     refs: list[Array] = []
     for file in files:
         symbols, references = file.parsed.symbols, file.parsed.references
-        defs.append(_numbered(numbers, symbols.name))
-        refs.append(_numbered(numbers, references.names)[references.name])
-    def_number, ref_number = np.concatenate(defs), np.concatenate(refs)
+        if len(symbols):
+            defs.append(_numbered(numbers, symbols.name))
+        if len(references):
+            refs.append(_numbered(numbers, references.names)[references.name])
+    def_number, ref_number = _joined(defs, "<i8"), _joined(refs, "<i8")
     used = np.zeros(len(numbers), np.bool_)
     used[def_number] = True
     used[ref_number] = True
@@ -276,19 +275,16 @@ def put_names(out: SegmentFile, names: list[bytes]) -> None:
 
 
 def _write_defs(out: SegmentFile, files: list[PreparedFile], names: Array, n_names: int) -> None:
-    tables = [file.parsed.symbols for file in files]
-    def_base = bases([len(table) for table in tables])
-    parents = [
-        np.where(table.parent < 0, -1, table.parent + np.int64(base))
-        for table, base in zip(tables, def_base[:-1], strict=True)
-    ]
+    def_base = bases([len(file.parsed.symbols) for file in files])
+    tables = [file.parsed.symbols for file in files if len(file.parsed.symbols)]
+    parent = _joined([table.parent for table in tables], "<i4").astype(np.int64)
     out.put("doc_def", def_base)
-    out.put("def_kind", np.concatenate([table.kind for table in tables]))
-    out.put("def_start", np.concatenate([table.start for table in tables]))
-    out.put("def_end", np.concatenate([table.end for table in tables]))
-    out.put("def_name_start", np.concatenate([table.name_start for table in tables]))
-    out.put("def_line", np.concatenate([table.line for table in tables]))
-    out.put("def_parent", np.concatenate(parents))
+    out.put("def_kind", _joined([table.kind for table in tables], "u1"))
+    out.put("def_start", _joined([table.start for table in tables], "<u4"))
+    out.put("def_end", _joined([table.end for table in tables], "<u4"))
+    out.put("def_name_start", _joined([table.name_start for table in tables], "<u4"))
+    out.put("def_line", _joined([table.line for table in tables], "<u4"))
+    out.put("def_parent", np.where(parent < 0, -1, parent + np.repeat(def_base[:-1], np.diff(def_base))))
     put_def_names(out, names, n_names)
 
 
@@ -308,35 +304,29 @@ def by_name(names: Array) -> I64:
 
 
 def _write_refs(out: SegmentFile, files: list[PreparedFile], names: Array, n_names: int) -> None:
-    tables = [file.parsed.references for file in files]
     order = by_name(names)
-    docs = np.repeat(np.arange(len(tables), dtype=np.uint16), [len(table) for table in tables])
+    n_refs = [len(file.parsed.references) for file in files]
+    docs = np.repeat(np.arange(len(files), dtype=np.uint16), n_refs)
+    tables = [file.parsed.references for file, n in zip(files, n_refs, strict=True) if n]
     out.put("name_ref", bases(np.bincount(names.astype(np.int64), minlength=n_names)))
     out.put("ref_doc", docs[order])
-    out.put("ref_start", np.concatenate([table.start for table in tables])[order])
-    out.put("ref_role", np.concatenate([table.role for table in tables])[order])
+    out.put("ref_start", _joined([table.start for table in tables], "<u4")[order])
+    out.put("ref_role", _joined([table.role for table in tables], "u1")[order])
 
 
 def _write_chunks(out: SegmentFile, docs: Sequence[Doc], chunk_base: I64) -> None:
     tables = [prepared.parsed.chunks for _, prepared, _ in docs]
     def_base = bases([len(prepared.parsed.symbols) for _, prepared, _ in docs])
-    symbols = [
-        np.where(table.symbol < 0, -1, table.symbol + np.int64(base))
-        for table, base in zip(tables, def_base[:-1], strict=True)
-    ]
+    symbol = np.concatenate([table.symbol for table in tables]).astype(np.int64)
     words = np.concatenate([prepared.terms.length for _, prepared, _ in docs])
-    rows = [_rows(rows, len(table)) for (_, _, rows), table in zip(docs, tables, strict=True)]
+    rows = np.full(int(chunk_base[-1]), NO_ROW, np.uint32)
+    for (_, _, own), base, end in zip(docs, chunk_base[:-1].tolist(), chunk_base[1:].tolist(), strict=True):
+        if len(own):
+            rows[base:end] = own
     out.put("doc_chunk", chunk_base)
     out.put("chunk_start", np.concatenate([table.start for table in tables]))
     out.put("chunk_end", np.concatenate([table.end for table in tables]))
     out.put("chunk_line", np.concatenate([table.line for table in tables]))
-    out.put("chunk_def", np.concatenate(symbols))
-    out.put("chunk_row", np.concatenate(rows))
+    out.put("chunk_def", np.where(symbol < 0, -1, symbol + np.repeat(def_base[:-1], np.diff(chunk_base))))
+    out.put("chunk_row", rows)
     out.put("chunk_words", np.minimum(words, 65_535))
-
-
-def _rows(rows: U32, n_chunks: int) -> U32:
-    if not len(rows):
-        return np.full(n_chunks, NO_ROW, np.uint32)
-    assert len(rows) == n_chunks, (len(rows), n_chunks)
-    return rows
