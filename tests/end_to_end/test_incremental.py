@@ -32,6 +32,7 @@ from indexer.records import FileChange, Skipped, SourceFile, Stat
 from indexer.scan import look, scan
 from indexer.source import Limits, read_source_stat
 from indexer.store.check import fsck
+from indexer.store.format import NO_ROW
 from indexer.store.lookup import Lookup
 from indexer.store.merge import MergePlan, run_merge
 from indexer.store.pool import SLAB_ROWS, Pool
@@ -165,8 +166,8 @@ def documents_of(segment: Segment, pool: Pool) -> list[Document]:
             assert at in segment.defs_of_name(segment.names_exact(name)).tolist()
             columns: list[Any] = [segment.def_kind, segment.def_start, segment.def_end]
             columns += [segment.def_name_start, segment.def_line]
-            row = (int(column[at]) for column in columns)
-            document.symbols.append((name, *row, parent - first_def if parent >= 0 else -1))
+            found = (int(column[at]) for column in columns)
+            document.symbols.append((name, *found, parent - first_def if parent >= 0 else -1))
         first, end = segment.doc_chunk[i : i + 2].tolist()
         for at in range(first, end):
             columns = [segment.chunk_start, segment.chunk_end, segment.chunk_line, segment.chunk_words]
@@ -174,7 +175,8 @@ def documents_of(segment: Segment, pool: Pool) -> list[Document]:
             document.chunks.append(
                 (*(int(column[at]) for column in columns), definition - first_def if definition >= 0 else -1)
             )
-            document.vectors.append(pool.vectors[segment.chunk_row[at]].tobytes())
+            row = int(segment.chunk_row[at])
+            document.vectors.append(b"" if row == NO_ROW else pool.vectors[row].tobytes())
     owner = segment.doc_of_chunk(np.arange(segment.n_chunks)).tolist()
     for term in segment.terms.keys().tolist():
         chunks, frequencies = segment.term_postings(term << KEY_SHIFT)
