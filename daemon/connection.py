@@ -70,22 +70,30 @@ class Connection:
     def send(self, frame: bytes) -> None:
         """Write what the socket takes now and keep the rest for `flush`. Any thread."""
         with self._lock:
-            if self.closed or self.broken:
-                return
-            sent = 0 if self._unread else self._write(frame)
-            if sent < len(frame) and not self.broken:
-                if not self._unread:
-                    self.progress_at = time.monotonic()
-                self._unread.append(memoryview(frame)[sent:])
-                self.unread_bytes += len(frame) - sent
+            self._send(frame)
 
-    def take_job(self, context: Context) -> bool:
-        """Remove the request from the unanswered ones; True for the one caller that may answer it."""
+    def answer(self, context: Context, frame: bytes) -> bool:
+        """Send the final reply of a request; False if somebody else has. Any thread.
+
+        The request counts as unanswered until its reply is written or waits to be: whoever closes what has
+        nothing left to say must not find the moment between.
+        """
         with self._lock:
             if self.jobs.get(context.request.id) is not context:
                 return False
+            self._send(frame)
             del self.jobs[context.request.id]
             return True
+
+    def _send(self, frame: bytes) -> None:
+        if self.closed or self.broken:
+            return
+        sent = 0 if self._unread else self._write(frame)
+        if sent < len(frame) and not self.broken:
+            if not self._unread:
+                self.progress_at = time.monotonic()
+            self._unread.append(memoryview(frame)[sent:])
+            self.unread_bytes += len(frame) - sent
 
     def flush(self) -> None:
         """Write on. Only the loop."""

@@ -407,15 +407,19 @@ class Server:
 
     def _finish(self, context: Context, frame: bytes) -> bool:
         """Send the one final reply; False if there was one already or the client is gone."""
-        self._live.discard(context)
         connection = context.connection
-        if connection is None or not connection.take_job(context):
-            return False
-        self._send(connection, frame)
-        return True
+        answered = connection is not None and connection.answer(context, frame)
+        self._live.discard(context)  # after the reply: the loop ends when nothing lives and nothing is unread
+        if connection is not None and answered:
+            self._follow(connection)
+        return answered
 
     def _send(self, connection: Connection, frame: bytes) -> None:
         connection.send(frame)
+        self._follow(connection)
+
+    def _follow(self, connection: Connection) -> None:
+        """Have the loop look at a connection that was written to, where there is something to do."""
         if connection.unread_bytes or connection.at_end or connection.broken or self._stopping:
             self._changed.append(connection)
             self.wake()
