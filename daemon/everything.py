@@ -106,14 +106,5 @@ def _marked(text: str, start: int, end: int, style: render.Style) -> str:
 
 
 def _summary(summary: Mapping[str, Any], style: render.Style) -> str:
-    fresh = "fresh" if summary["fresh"] else "not fresh: changes are still being indexed"
-    text = (
-        f"-- {summary['lines']:,} lines in {summary['files']:,} of {summary['files_searched']:,} files,"
-        f" {summary['ms']:.0f} ms; generation {summary['generation']}, {fresh}"
-    )
-    text = style.paint("faint" if summary["fresh"] else "warning", text) + "\n"
-    if summary["incomplete"]:
-        text += style.paint("warning", f"-- incomplete: {render.clean(summary['incomplete'])}") + "\n"
-    for warning in summary["warnings"]:
-        text += style.paint("warning", f"-- warning: {render.clean(warning)}") + "\n"
-    return text
+    files = f"{summary['files']:,} of {summary['files_searched']:,} files"
+    return render.standing(f"{summary['lines']:,} lines in {files}, {summary['ms']:.0f} ms", summary, style)

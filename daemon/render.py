@@ -112,8 +112,13 @@ def freshness(result: Mapping[str, Any], style: Style) -> str:
     else:
         count = len(result["hits"])
         found = f"{count or 'no'} answer{'' if count == 1 else 's'} in {result['files_searched']:,} files"
+    return standing(f"{found}, {_number(result['ms'])} ms", result, style)
+
+
+def standing(found: str, result: Mapping[str, Any], style: Style) -> str:
+    """What was found and how long it took, then how far that can be trusted."""
     fresh = "fresh" if result["fresh"] else "not fresh: changes are still being indexed"
-    line = f"-- {found}, {_number(result['ms'])} ms; generation {result['generation']}, {fresh}"
+    line = f"-- {found}; generation {result['generation']}, {fresh}"
     text = style.paint("faint" if result["fresh"] else "warning", line) + "\n"
     if result["incomplete"]:
         text += style.paint("warning", f"-- incomplete: {clean(result['incomplete'])}") + "\n"
