@@ -14,11 +14,11 @@ import argparse
 import os
 import time
 
-from config.machine import numpy_variables
+from config.machine import array_variables
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
-for _name, _value in numpy_variables().items():
+for _name, _value in array_variables().items():
     os.environ.setdefault(_name, _value)
 
 import pickle

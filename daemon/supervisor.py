@@ -199,7 +199,7 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         child.report_fd, write_end = os.pipe()
         os.set_blocking(child.report_fd, False)
-        env = machine.numpy_variables() | {key: value for key, value in os.environ.items() if key != READY_FD}
+        env = machine.array_variables() | {key: value for key, value in os.environ.items() if key != READY_FD}
         env |= {SUPERVISOR_PID: str(os.getpid()), REPORT_FD: str(write_end), LIFE_FD: str(self._life_read)}
         handed = [write_end, self._life_read]
         if child is self._writer:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config import cores
-from config.machine import numpy_variables
+from config.machine import array_variables
 from config.settings import Settings
 from indexer.jobs import Casualty, Job, JobResult, Outcome
 from indexer.packing import pack, unpack
@@ -225,7 +225,7 @@ class _Worker:
                     pass_fds=fds,
                     stdin=subprocess.DEVNULL,
                     close_fds=True,
-                    env={**numpy_variables(), **os.environ, **_ONE_THREAD},
+                    env={**array_variables(), **os.environ, **_ONE_THREAD},
                 )
         self.connection = parent
         self.send((settings, str(store_dir), placement))

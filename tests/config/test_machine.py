@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,11 @@ from config.machine import (
     NUMPY_VARIABLE,
     Machine,
     Probe,
+    array_variables,
     conditions,
     cpu_list,
     cpu_text,
     detect,
-    numpy_variables,
     probe,
 )
 
@@ -179,14 +180,32 @@ def test_numpy_does_without_avx512_where_that_is_slow(
 ) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(CPUINFO.format(vendor, family, flags))
-    found = numpy_variables(Probe("linux", root=tmp_path))
+    found = array_variables(Probe("linux", root=tmp_path))
     assert ("X86_V4" in found.get(NUMPY_VARIABLE, "")) == without
-    assert bool(found) == without
 
 
 def test_numpy_is_left_alone_on_other_systems(tmp_path: Path) -> None:
-    assert numpy_variables(mac("m1")) == {}
-    assert numpy_variables(Probe("linux", root=tmp_path)) == {}  # no /proc/cpuinfo
+    assert array_variables(mac("m1")) == {}
+    assert NUMPY_VARIABLE not in array_variables(Probe("linux", root=tmp_path))  # no /proc/cpuinfo
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so readily")
+def test_large_arrays_are_made_of_memory_that_the_process_has() -> None:
+    code = (
+        "import numpy, resource\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "numpy.ones(1 << 20, numpy.uint8); before = faults()\n"
+        "for _ in range(50): numpy.ones(1 << 20, numpy.uint8)\n"
+        "print(faults() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **array_variables()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 50  # 12,800 pages were filled
 
 
 def test_a_numpy_that_is_told_so_does_without_avx512() -> None:
