@@ -39,9 +39,10 @@ KIND_RATIO = 1.2
 NUMPY_VARIABLE = "NPY_DISABLE_CPU_FEATURES"
 _WITHOUT_AVX512 = "X86_V4 AVX512_ICL AVX512_SKX AVX512_CLX AVX512_CNL"
 
-# glibc gives every array of a megabyte back to the system and gets fresh, zeroed pages for the next: a fifth of
-# the time of a search that unpacks a megabyte at a time (40,000 page faults; 450 ms became 350). So it keeps
-# up to 64 MB that are free, and takes arrays of up to 32 MB (its limit) from there. Other C libraries ignore this.
+# glibc gives every array of a megabyte back to the system and gets fresh, zeroed pages for the next: a fifth
+# of the time of a search that unpacks a megabyte at a time (40,000 page faults; 450 ms became 350). So it
+# keeps up to 64 MB that are free, and takes arrays of up to 32 MB (its limit) from there. Other C libraries
+# ignore this.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
 
 

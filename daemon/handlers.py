@@ -30,8 +30,9 @@ from daemon.link import call_writer
 from daemon.scan import shortened
 from daemon.scanners import Scanners
 from search.answer import Answer, SearchRequest
+from search.batch import PatternSpec
 from search.file_finder import FileFinder, FilesAnswer, FilesRequest
-from search.grep import GrepRequest, PatternSpec, Sweep
+from search.grep import GrepRequest, Sweep
 
 if TYPE_CHECKING:
     from indexer.store.board import Board

@@ -13,7 +13,7 @@ import msgspec
 from config.errors import EinsteinError
 from daemon.codec import encode
 from indexer.store.segment import Segment
-from search.grep import Batch, BatchResult, PatternSpec, cut, line_pattern, read_batch
+from search.batch import Batch, BatchResult, PatternSpec, cut, line_pattern, read_batch
 from search.lines import LinePattern
 
 

@@ -27,7 +27,8 @@ from config.errors import DaemonUnavailable, StoreError
 from config.threads import Thread
 from daemon.scan import Failed, Scanned, Task, scan
 from indexer.workers import pipe
-from search.grep import PatternSpec, Sweep
+from search.batch import PatternSpec
+from search.grep import Sweep
 
 log = logging.getLogger("einstein.scanners")
 

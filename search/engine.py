@@ -25,13 +25,14 @@ from indexer.store.snapshot import Reader, Snapshot
 from indexer.words import terms as word_terms
 from indexer.words import words
 from search.answer import Answer, Explain, Hit, SearchRequest
+from search.batch import line_pattern
 from search.budget import Budget, Flag
 from search.changed import ChangedFiles
 from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
 from search.gather import Candidates, at_definitions, at_files, features, gather
-from search.grep import GrepRequest, Sweep, candidates, line_pattern
+from search.grep import GrepRequest, Sweep, candidates
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
 from search.live import Disk

@@ -57,17 +57,23 @@ def line_starts(table: U8) -> U32:
 
 
 def line_ends(tables: U8, offsets: U32, pages: I64) -> tuple[I64, I64]:
-    """Return the running sum of the lengths of all lines of some pages, and how many lines each has.
+    """Return the running sum of the lengths of all lines of some pages, and where each page's part begins in
+    it: [lines], [pages + 1].
 
     tables, offsets  the line tables of a segment; a last line without a newline is not among the lines
+    pages            sorted
     """
-    low, high = offsets[pages].tolist(), offsets[pages + 1].tolist()
-    joined = np.concatenate([tables[:0], *(tables[a:b] for a, b in zip(low, high, strict=True))])
-    is_end = joined != _STEP
-    ends_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(is_end)))
-    bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.subtract(high, low), dtype=np.int64)))
-    counts = np.diff(ends_before[bounds])
-    return np.cumsum(joined, dtype=np.int64)[is_end], counts
+    low, high = offsets[pages].astype(np.int64), offsets[pages + 1].astype(np.int64)
+    bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(high - low)))
+    cuts = np.flatnonzero(low[1:] != high[:-1])
+    starts, ends = np.append(low[:1], low[cuts + 1]).tolist(), np.append(high[cuts], high[-1:]).tolist()
+    joined = np.concatenate([tables[:0], *(tables[a:b] for a, b in zip(starts, ends, strict=True))])
+    sums = np.cumsum(joined, dtype=np.int64)
+    steps = np.flatnonzero(joined == _STEP)
+    if len(steps):
+        sums = np.delete(sums, steps)
+        bounds -= np.searchsorted(steps, bounds)
+    return sums, bounds
 
 
 class BlockWriter:

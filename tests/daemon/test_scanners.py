@@ -16,7 +16,8 @@ from daemon import scanners
 from daemon.scan import Scanned, shortened
 from daemon.scanners import Scanners
 from search import grep
-from search.grep import GrepRequest, PatternSpec, Sweep
+from search.batch import PatternSpec
+from search.grep import GrepRequest, Sweep
 from tests.search.corpus import Corpus
 
 N_FILES = 60
@@ -33,7 +34,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanners]:
-    monkeypatch.setattr(grep, "BATCH_BYTES", 100)
+    monkeypatch.setattr(grep, "BATCH_BYTES_MAX", 100)
     monkeypatch.setattr(grep, "FIRST_BATCH_BYTES", 100)
     made = Scanners(2)
     yield made

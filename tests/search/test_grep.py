@@ -10,7 +10,8 @@ import pytest
 
 from config.errors import QuerySyntaxError, UsageError
 from search import grep
-from search.grep import BatchResult, GrepRequest, PatternSpec, cut, read_batch
+from search.batch import BatchResult, PatternSpec, cut, read_batch
+from search.grep import GrepRequest
 from tests.search.corpus import Corpus
 
 FILES = {
@@ -85,8 +86,9 @@ PLACES = [
 def test_every_line_in_order_of_path(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
 ) -> None:
-    monkeypatch.setattr(grep, "BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(grep, "BATCH_BYTES_MAX", batch_bytes)
     monkeypatch.setattr(grep, "FIRST_BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(grep, "BATCH_BYTES_MIN", batch_bytes)
     found = swept(corpus, "retry")
     assert places(found) == PLACES
     assert (found.lines, found.changed, found.gone, found.complete) == (6, 0, 0, True)
