@@ -48,6 +48,7 @@ class Contents(Protocol):
     @property
     def tri_count(self) -> U16: ...
     def trigram_pages(self, key: int) -> U16: ...
+    def pages_with_trigram(self, key: int, pages: I64) -> I64: ...
     def trigram_docs(self, key: int) -> I64: ...
     def unpack(self, blocks: I64) -> list[bytes]: ...
     def doc_bytes(self, ordinal: int) -> bytes: ...
@@ -62,6 +63,10 @@ class Units(Protocol):
         """Return the sorted numbers of those that contain a trigram."""
         ...
 
+    def containing(self, key: int, among: I64) -> I64:
+        """Return those of some that contain a trigram."""
+        ...
+
     def nbytes(self, found: I64) -> int:
         """Return how much there is to read of some."""
         ...
@@ -73,6 +78,11 @@ class _Docs:
         self.members = segment.trigram_docs
         self._len = segment.doc_len
 
+    def containing(self, key: int, among: I64) -> I64:
+        inside: Bool = np.zeros(self.n, np.bool_)
+        inside[self.members(key)] = True
+        return among[inside[among]]
+
     def nbytes(self, found: I64) -> int:
         return int(self._len[found].sum())
 
@@ -81,6 +91,7 @@ class _Pages:
     def __init__(self, segment: Contents) -> None:
         self.n = segment.n_pages
         self.members = segment.trigram_pages
+        self.containing = segment.pages_with_trigram
         self._at = segment.page_at
 
     def nbytes(self, found: I64) -> int:
@@ -133,7 +144,6 @@ class _Lists:
     def __init__(self, units: Units, counts: dict[int, int]) -> None:
         self._units = units
         self._counts = counts
-        self._mask: Bool = np.zeros(units.n, np.bool_)
 
     def narrow(self, query: TrigramQuery, among: I64 | None) -> I64 | None:
         """Return those of `among` for which `query` holds, or a superset where that is cheaper."""
@@ -150,7 +160,7 @@ class _Lists:
                 break
             item = items[i]
             if isinstance(item, int):
-                found = self._within(found, self._units.members(item))
+                found = self._containing(item, found)
             else:
                 found = self.narrow(item, found)
         return found
@@ -189,13 +199,10 @@ class _Lists:
                 found[members] = True
         return np.flatnonzero(found) if among is None else among[found[among]]
 
-    def _within(self, found: I64 | None, members: I64 | U16) -> I64:
-        if found is None:
-            return members.astype(np.int64)
-        self._mask[members] = True
-        kept = found[self._mask[found]]
-        self._mask[members] = False
-        return kept
+    def _containing(self, key: int, among: I64 | None) -> I64:
+        if among is None:
+            return self._units.members(key).astype(np.int64)
+        return self._units.containing(key, among)
 
 
 def pages_of(segment: Contents, ordinals: I64) -> I64:

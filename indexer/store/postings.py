@@ -44,6 +44,13 @@ def narrow_codec(count: npt.ArrayLike, length: npt.ArrayLike, domain: int) -> U8
     return codec.astype(np.uint8)
 
 
+def codec_of(count: int, length: int, domain: int) -> int:
+    """Return the codec of one list."""
+    if length == bitmap_bytes(domain):
+        return BITMAP
+    return RAW if length == 2 * count else GAP8
+
+
 def encode(values: U32, counts: I64, domain: int) -> tuple[U8, I64]:
     """Encode lists that stand one after the other in `values`, the i-th having counts[i] >= 1 numbers.
 
@@ -86,6 +93,19 @@ def decode(data: Buffer, count: int, codec: int, domain: int) -> U32:
         return sums
     values: U32 = sums[raw != 255]
     return values
+
+
+def holds(data: Buffer, count: int, domain: int, numbers: I64) -> Bool:
+    """Return which of some numbers one list has; a bitmap need not be decoded for that."""
+    codec = codec_of(count, len(data), domain)
+    if codec == BITMAP:
+        bits: U8 = np.frombuffer(data, np.uint8)[numbers >> 3] >> (numbers & 7).astype(np.uint8)
+        bits &= np.uint8(1)
+        return bits.view(np.bool_)
+    flags: Bool = np.zeros(domain, np.bool_)
+    flags[decode(data, count, codec, domain)] = True
+    held: Bool = flags[numbers]
+    return held
 
 
 def decode_many(data: U8, length: I64, counts: I64, codec: U8, domain: int) -> U32:
