@@ -68,6 +68,7 @@ class Store:
     segment_bytes_max: int
     segment_docs_max: int
     merge_fanout: int
+    idle_merge_s: int
     changes_kept: int
 
 
@@ -195,6 +196,7 @@ _MINIMUM: dict[str, int] = {
     "store.segment_bytes_max": 1_048_576,
     "store.segment_docs_max": 1,
     "store.merge_fanout": 2,
+    "store.idle_merge_s": 0,
     "store.changes_kept": 1,
     "pool.rows": 65_536,
     "query.deadline_ms": 1,

@@ -39,6 +39,7 @@ class Merging:
         self._due = True
         self._any_dead = False
         self._texts = True
+        self._idle = False
         self._planning: Future[MergePlan | None] | None = None
         self._plan: MergePlan | None = None
         self._child: _Child | None = None
@@ -59,13 +60,14 @@ class Merging:
         """The pool is full: also rewrite segments with little dead content, whose rows become free."""
         self._due = self._any_dead = True
 
-    def step(self, texts: bool = True) -> None:
+    def step(self, texts: bool = True, idle: bool = False) -> None:
         """Go on with the merge under way, or plan the next.
 
         texts  also of segments that hold text only; not while their documents are being replaced
+        idle   nothing has changed for a while
         """
-        self._due = self._due or texts != self._texts
-        self._texts = texts
+        self._due = self._due or texts != self._texts or idle != self._idle
+        self._texts, self._idle = texts, idle
         if self._committing is not None:
             self._finish_commit()
         elif self._child is not None:
@@ -74,7 +76,7 @@ class Merging:
             self._finish_plan()
         elif self._due and self.failures < FAILURES_MAX:
             any_dead, self._due, self._any_dead = self._any_dead, False, False
-            self._planning = self._submit(lambda: self._writer.plan_merge(any_dead, texts))
+            self._planning = self._submit(lambda: self._writer.plan_merge(any_dead, texts, idle))
 
     def stop(self) -> None:
         """Give up the merge under way; its file is swept up at the next start."""

@@ -100,6 +100,7 @@ class Service:
         self.trouble: Exception | None = None  # what stops indexing
         self._stopping = False
         self._restoring: Future[bool] | None = None
+        self._committed_at = time.monotonic()
         self._restore_at = 0.0  # after a failure: not before
         self._pool_look_at = 0.0
         self._look_again_at = 0.0
@@ -166,7 +167,8 @@ class Service:
         if published:
             self.trouble = None
             self.merging.note_commit()
-        self.merging.step(self._texts_settled())
+            self._committed_at = time.monotonic()
+        self.merging.step(self._texts_settled(), self._is_idle())
         self._restore_vectors()
         self._look_at_pool()
         self._release_barriers()
@@ -297,6 +299,12 @@ class Service:
         root.listed = now
         root.listing = self._scans.submit(self.lookup.shallow_files, root.root_id)
         root.listing.add_done_callback(lambda _: self.wake())
+
+    def _is_idle(self) -> bool:
+        """Whether nothing has changed for a while, and nothing is being indexed."""
+        if self.pipeline.busy or not self._texts_settled():
+            return False
+        return time.monotonic() - self._committed_at >= self.settings.store.idle_merge_s
 
     def _texts_settled(self) -> bool:
         """Whether segments that hold text only will stay for long."""

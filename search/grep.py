@@ -25,10 +25,10 @@ from search.lines import LinePattern
 from search.trust import Trust
 
 # Content of one batch. The first is shown soon, the last ones do not leave one process waiting for another.
-FIRST_BATCH_BYTES = 1 << 18
-BATCH_BYTES_MIN = 1 << 20
+FIRST_BATCH_BYTES = 1 << 20
+BATCH_BYTES_MIN = 1 << 21
 BATCH_BYTES_MAX = 1 << 23  # some milliseconds of work, some hundred files
-PARTS = 16  # what is left is cut into so many, within these bounds
+PARTS = 8  # what is left is cut into so many, within these bounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,10 @@ Segments fall into tiers by the bytes that live in them: below 1 MiB, below `fan
 MiB, ... When `fanout` segments stand in one tier they become one segment of a higher tier, so a byte is
 rewritten once per tier: about log_fanout(index / 1 MiB) times in its life. A segment with more than 30 %
 dead content is rewritten in any case.
+
+Every query pays for every segment. So when nothing else is to be done, as many of the smallest as fit into
+one are merged before their tier is full, if none of them is larger than twice the others together: what is
+rewritten then grows by half at least, so that a small change never rewrites a large segment.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from dataclasses import dataclass
 SMALLEST_TIER_BYTES = 1 << 20
 DEAD_SHARE_MAX = 0.3
 INPUTS_MAX = 64  # segments of one merge
+LARGEST_SHARE = 2  # of what is merged early: the largest segment to the others together
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,17 @@ class Size:
 
 
 def choose(
-    sizes: Sequence[Size], fanout: int, docs_max: int, bytes_max: int, any_dead: bool = False
+    sizes: Sequence[Size],
+    fanout: int,
+    docs_max: int,
+    bytes_max: int,
+    any_dead: bool = False,
+    idle: bool = False,
 ) -> list[int]:
     """Return the segments to merge into one, ascending; empty if nothing is worth it.
 
     any_dead  also rewrite segments with few dead documents: to get pool rows or disk space back
+    idle      nothing else is to be done: also merge what would wait for its tier to fill
     """
     tiers: defaultdict[int, list[Size]] = defaultdict(list)
     for size in sizes:
@@ -59,7 +70,21 @@ def choose(
             if len(fitting) > 1:
                 return sorted(fitting)
     stale = [size for size in sizes if size.is_stale or (any_dead and size.dead_docs)]
-    return sorted(_fitting(stale, docs_max, bytes_max))
+    return sorted(_fitting(stale, docs_max, bytes_max)) or (
+        _early(sizes, docs_max, bytes_max) if idle else []
+    )
+
+
+def _early(sizes: Sequence[Size], docs_max: int, bytes_max: int) -> list[int]:
+    """Return the smallest segments, as many as fit and may be merged before their tier is full."""
+    fitting = _fitting(sizes, docs_max, bytes_max)
+    nbytes = {size.segment_id: size.live_bytes for size in sizes}
+    while len(fitting) > 1:
+        largest = nbytes[fitting[-1]]
+        if largest <= LARGEST_SHARE * sum(nbytes[each] for each in fitting[:-1]):
+            return sorted(fitting)
+        fitting.pop()
+    return []
 
 
 def tier(nbytes: int, fanout: int) -> int:

@@ -394,12 +394,13 @@ class Writer:
 
     # Merging and space
 
-    def plan_merge(self, any_dead: bool = False, texts: bool = True) -> MergePlan | None:
+    def plan_merge(self, any_dead: bool = False, texts: bool = True, idle: bool = False) -> MergePlan | None:
         """Return the merge that is most worth it, None if nothing is.
 
         any_dead  also rewrite segments with little dead content, to get pool rows back
         texts     False: segments that hold text only are left alone unless they are dead or too many, for
                   their documents are about to be replaced
+        idle      nothing else is to be done: segments need not wait for others of their size
 
         Carry it out with merge.run_merge, best in another process; batches may be applied meanwhile. Then
         call `commit_merge`. There is one plan at a time: an earlier one that was not committed is abandoned.
@@ -415,7 +416,7 @@ class Writer:
             sizes = self._without_texts(sizes)
         limits = self._settings
         chosen = tiers.choose(
-            sizes, limits.merge_fanout, limits.segment_docs_max, limits.segment_bytes_max, any_dead
+            sizes, limits.merge_fanout, limits.segment_docs_max, limits.segment_bytes_max, any_dead, idle
         )
         if not chosen:
             return None

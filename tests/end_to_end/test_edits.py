@@ -275,6 +275,17 @@ def test_a_branch_is_switched(home: Home) -> None:
     home.ask("remove", path=str(root))
 
 
+def test_segments_are_merged_when_nothing_changes(make_home: Callable[..., Home]) -> None:
+    home = make_home({"STORE_IDLE_MERGE_S": "0"})
+    root = grow(home.at / "tree", {f"{i}.py": text_of(f"name_{i}") for i in range(4)})
+    home.add(root)
+    for i in range(4):
+        write(root / f"{i}.py", text_of(f"other_{i}"))
+        assert found(home, root, f"other_{i}") == [f"{i}.py"]
+    until(lambda: home.ask("status")["index"]["segments"] == 1, "all is in one segment")
+    assert every_file(home, root) == {f"{i}.py" for i in range(4)}
+
+
 def test_a_root_is_deleted_and_made_again(home: Home, root: Path) -> None:
     away = root.with_name("away")
     root.rename(away)

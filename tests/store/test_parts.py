@@ -71,6 +71,40 @@ def test_choose(segments: list[Size], any_dead: bool, chosen: list[int]) -> None
     assert choose(segments, 3, 1000, 100 * MIB, any_dead) == chosen
 
 
+@pytest.mark.parametrize(
+    ("segments", "chosen"),
+    [
+        (sizes(5), []),
+        (sizes(1, 2), [1, 2]),
+        (sizes(1, 3), []),  # 3 would be rewritten for 1
+        (sizes(1, 3, 4), [1, 2, 3]),
+        (sizes(100, 2, 1, 30), [2, 3]),
+        (sizes(60 * MIB, 30 * MIB, 20 * MIB), [2, 3]),
+        (sizes(60 * MIB, 50 * MIB), []),
+    ],
+)
+def test_segments_are_merged_early_when_nothing_else_is_to_be_done(
+    segments: list[Size], chosen: list[int]
+) -> None:
+    assert choose(segments, 8, 1000, 100 * MIB) == []
+    assert choose(segments, 8, 1000, 100 * MIB, idle=True) == chosen
+
+
+def test_early_merges_end_and_rewrite_little() -> None:
+    segments: list[Size] = []
+    rewritten = 0
+    for i in range(200):
+        segments.append(Size(i, 1, 0, 1000, 0))
+        while chosen := choose(segments, 8, 32_000, 1 << 30, idle=True):
+            merged = [each for each in segments if each.segment_id in chosen]
+            nbytes = sum(each.nbytes for each in merged)
+            rewritten += nbytes
+            segments = [each for each in segments if each not in merged]
+            segments.append(Size(1000 + i, sum(each.docs for each in merged), 0, nbytes, 0))
+    assert len(segments) <= 8
+    assert rewritten <= 10 * 200 * 1000
+
+
 def test_a_full_map_is_store_full_and_undone(tmp_path: Path) -> None:
     env = Env.open(tmp_path, map_gib=1, writable=True)
     with env.write() as txn:
