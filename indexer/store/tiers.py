@@ -5,9 +5,9 @@ MiB, ... When `fanout` segments stand in one tier they become one segment of a h
 rewritten once per tier: about log_fanout(index / 1 MiB) times in its life. A segment with more than 30 %
 dead content is rewritten in any case.
 
-Every query pays for every segment. So when nothing else is to be done, as many of the smallest as fit into
-one are merged before their tier is full, if none of them is larger than twice the others together: what is
-rewritten then grows by half at least, so that a small change never rewrites a large segment.
+Every query pays for every segment. So when nothing else is to be done, those that fit into one are merged
+before their tier is full, if none of them is larger than five times the others together: what is rewritten
+then grows by a fifth at least, so that a small change never rewrites a large segment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 SMALLEST_TIER_BYTES = 1 << 20
 DEAD_SHARE_MAX = 0.3
 INPUTS_MAX = 64  # segments of one merge
-LARGEST_SHARE = 2  # of what is merged early: the largest segment to the others together
+LARGEST_SHARE = 5  # of what is merged early: the largest segment to the others together
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,21 @@ def choose(
 
 
 def _early(sizes: Sequence[Size], docs_max: int, bytes_max: int) -> list[int]:
-    """Return the smallest segments, as many as fit and may be merged before their tier is full."""
-    fitting = _fitting(sizes, docs_max, bytes_max)
+    """Return the most segments that may be merged before their tier is full; the smallest of several."""
+    ordered = sorted(sizes, key=_by_size)
+    possible = [
+        _balanced(_fitting(ordered[i:], docs_max, bytes_max, skip=True), ordered) for i in range(len(ordered))
+    ]
+    return max(possible, key=len, default=[])
+
+
+def _balanced(fitting: list[int], sizes: Sequence[Size]) -> list[int]:
+    """Leave out the largest until none is too large for the others; sorted by size before, by id after."""
     nbytes = {size.segment_id: size.live_bytes for size in sizes}
     while len(fitting) > 1:
-        largest = nbytes[fitting[-1]]
-        if largest <= LARGEST_SHARE * sum(nbytes[each] for each in fitting[:-1]):
+        if nbytes[fitting[-1]] <= LARGEST_SHARE * sum(nbytes[each] for each in fitting[:-1]):
             return sorted(fitting)
-        fitting.pop()
+        fitting = fitting[:-1]
     return []
 
 
@@ -95,13 +102,20 @@ def tier(nbytes: int, fanout: int) -> int:
     return level
 
 
-def _fitting(sizes: Sequence[Size], docs_max: int, bytes_max: int) -> list[int]:
-    """Take the smallest first while the result stays within its limits."""
+def _fitting(sizes: Sequence[Size], docs_max: int, bytes_max: int, skip: bool = False) -> list[int]:
+    """Take the smallest first, within the limits of one segment; `skip`: leave out what does not fit."""
     chosen: list[int] = []
     docs = nbytes = 0
-    for size in sorted(sizes, key=lambda each: (each.live_bytes, each.segment_id))[:INPUTS_MAX]:
-        docs, nbytes = docs + size.live_docs, nbytes + size.live_bytes
-        if docs > docs_max or (nbytes > bytes_max and chosen):
+    for size in sorted(sizes, key=_by_size)[:INPUTS_MAX]:
+        more_docs, more_bytes = docs + size.live_docs, nbytes + size.live_bytes
+        if more_docs > docs_max or (more_bytes > bytes_max and chosen):
+            if skip:
+                continue
             break
+        docs, nbytes = more_docs, more_bytes
         chosen.append(size.segment_id)
     return chosen
+
+
+def _by_size(size: Size) -> tuple[int, int]:
+    return size.live_bytes, size.segment_id

@@ -76,11 +76,12 @@ def test_choose(segments: list[Size], any_dead: bool, chosen: list[int]) -> None
     [
         (sizes(5), []),
         (sizes(1, 2), [1, 2]),
-        (sizes(1, 3), []),  # 3 would be rewritten for 1
-        (sizes(1, 3, 4), [1, 2, 3]),
-        (sizes(100, 2, 1, 30), [2, 3]),
+        (sizes(1, 6), []),  # 6 would be rewritten for 1
+        (sizes(1, 4, 20), [1, 2, 3]),
+        (sizes(1000, 2, 1, 30), [2, 3]),
         (sizes(60 * MIB, 30 * MIB, 20 * MIB), [2, 3]),
         (sizes(60 * MIB, 50 * MIB), []),
+        ([Size(1, 600, 0, 10, 0), Size(2, 300, 0, 60, 0), Size(3, 500, 0, 70, 0)], [2, 3]),
     ],
 )
 def test_segments_are_merged_early_when_nothing_else_is_to_be_done(
