@@ -32,7 +32,7 @@ from search.grep import Sweep
 
 log = logging.getLogger("einstein.scanners")
 
-SMALL_BYTES = 4 << 20  # candidates below it are read here: 5 ms, less than two processes save
+SMALL_BYTES = 2 << 20  # candidates below it are read here: 3 ms, less than two processes save
 AHEAD = 2  # batches beyond one for each process that a search has under way or waiting to be shown
 IDLE_S = 300.0  # after which a scan process that nobody needs ends
 _ATTEMPTS = 2

@@ -28,6 +28,7 @@ from search.answer import Answer, Explain, Hit, SearchRequest
 from search.batch import line_pattern
 from search.budget import Budget, Flag
 from search.changed import ChangedFiles
+from search.compiled import BadPattern
 from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
@@ -36,7 +37,6 @@ from search.grep import GrepRequest, Sweep, candidates
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
 from search.live import Disk
-from search.matcher import BadPattern
 from search.meaning import Meanings
 from search.plan import Plan, case_of, make
 from search.query import And, Field, parse, terms

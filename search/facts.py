@@ -14,7 +14,7 @@ import numpy as np
 from indexer.records import F32, FLAG_GENERATED, I64, U8, Bool
 from indexer.store.root_view import Paths, RootView
 from indexer.store.snapshot import Snapshot
-from search.matcher import compile_pattern
+from search.compiled import compile_pattern
 
 TEST, GENERATED, VENDORED, DOCS = 1, 2, 4, 8
 MASKS_MAX = 64  # path patterns whose answer is kept per root

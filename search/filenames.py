@@ -19,6 +19,7 @@ import numpy as np
 from config.errors import UsageError
 from indexer.records import I64, Bool
 from search.bound import at_most
+from search.compiled import BadPattern
 from search.fuzzy import (
     I32,
     Alignments,
@@ -32,7 +33,7 @@ from search.fuzzy import (
     run_scores,
     top_rows,
 )
-from search.matcher import BadPattern, Matcher
+from search.matcher import Matcher
 from search.name_regex import regex_rows
 from search.nametable import NameTable
 

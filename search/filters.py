@@ -16,9 +16,10 @@ import numpy as np
 from config.errors import UsageError
 from indexer.records import Bool
 from search.changed import ChangedFiles
+from search.compiled import BadPattern
 from search.facts import RootFacts, find_all
 from search.fields import path_form, path_regex, since_start
-from search.matcher import BadPattern, Case, Matcher, matching_lines
+from search.matcher import Case, Matcher, matching_lines
 from search.query import Field
 
 

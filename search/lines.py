@@ -17,8 +17,9 @@ import re
 import numpy as np
 
 from indexer.records import I64
+from search.compiled import UNANCHORED, BadPattern
 from search.fixed import Spans, fixed_finder
-from search.matcher import UNANCHORED, BadPattern, Case, Matcher
+from search.matcher import Case, Matcher
 from search.probes import Finder
 from search.regex_syntax import Node
 from search.stretch import Stretch

@@ -1,7 +1,6 @@
-"""One pattern, ready to be looked for in bytes. The door of re2.
+"""One pattern, ready to be looked for in bytes.
 
-RE2 is the only matcher of patterns: it reads a memoryview without copying, lets go of the interpreter lock,
-and finds a literal at 2-10 GB/s (`bytes.find`: 1.2), a folded one at 1.3-1.9.
+RE2 finds a literal at 2-10 GB/s (`bytes.find`: 1.2), a folded one at 1.3-1.9.
 
 A line is what ends with a newline, or the rest at the end; so an empty match behind the last newline of a
 document, or in an empty document, is none.
@@ -11,48 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import re2
-from re2 import _re2
 
 from indexer.records import I64, Bool
+from search.compiled import UNANCHORED, compile_pattern
 from search.regex_syntax import Chars, Edge, Syntax, Unsupported, atoms, parse_regex
 from search.regex_trigrams import ALL, NONE, TrigramQuery, literal_query, trigram_query
 
 Case = Literal["smart", "yes", "no"]
 Span = tuple[int, int]
 
-RE2_MEMORY_BYTES = 32 << 20  # RE2's own limit for one pattern's program and automata
 PER_DOC = 100  # matches kept of one document
-UNANCHORED = _re2.RE2.Anchor.UNANCHORED
 _NEWLINE = 10
 _NEVER = r"[^\x{0}-\x{10FFFF}]"
-
-
-class BadPattern(Exception):
-    """RE2 cannot read the pattern; the message is RE2's."""
-
-
-def compile_pattern(pattern: bytes, *, fold: bool = False, lines: bool = False) -> Any:
-    """Return the compiled pattern; ^ and $ match at lines, groups capture nothing. Raises BadPattern.
-
-    fold   True: upper and lower case are the same
-    lines  True: nothing matches a newline
-    """
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
-    options.case_sensitive = not fold
-    options.never_nl = lines
-    options.max_mem = RE2_MEMORY_BYTES
-    try:
-        return re2.compile(b"(?m)" + pattern, options)
-    except re2.error as error:
-        message = error.args[0] if error.args else error
-        text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
-        raise BadPattern(text.replace("(?m)", "", 1)) from None
 
 
 class Matcher:

@@ -19,7 +19,8 @@ from math import prod
 import numpy as np
 
 from indexer.records import I64, U8, Bool
-from search.windows import BEYOND, CASE_BIT, ByteSet, Window
+from search.folding import BEYOND_ASCII
+from search.windows import CASE_BIT, ByteSet, Window
 
 # How often bytes stand in source code, per 100,000: C of Linux 6.1 and Python's standard library, 3 to 2.
 _OTHER = 3  # bytes that are not listed
@@ -145,11 +146,11 @@ class Finder:
         return found
 
     def tells_all(self, content: bytes) -> bool:
-        """Whether the window tells all that there is in this text: no letter of BEYOND is in it."""
+        """Whether the window tells all that there is in this text: no letter of BEYOND_ASCII is in it."""
         return not self.window.beyond or content.isascii() or not any(each in content for each in _BEYOND)
 
 
-_BEYOND = tuple(chr(code).encode() for code in BEYOND)
+_BEYOND = tuple(chr(code).encode() for code in BEYOND_ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from config.errors import QuerySyntaxError
+from search.compiled import BadPattern, compile_pattern
 from search.fields import FIELDS, BadValue, path_form, path_regex
 from search.lex import NOT_NEGATABLE, Form, Token, grouped, is_bare_value, is_bare_word, lex, quote, slashed
-from search.matcher import BadPattern, compile_pattern
 
 QUERY_CHARS_MAX = 8192  # a pasted function, not a pasted file
 DEPTH_MAX = 40  # nested groups and NOTs; bounds recursion

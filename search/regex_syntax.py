@@ -14,13 +14,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from search.folding import spellings
+
 CODES_MAX = 64  # a larger class says nothing useful about trigrams
 DEPTH_MAX = 100
 _LAST = 0x10FFFF
 _NEWLINE, _NUL = 10, 0
-
-# What RE2 folds ASCII letters to outside of ASCII: Kelvin sign and long s.
-_FOLD_BEYOND_ASCII = {"k": 0x212A, "s": 0x17F}
+_SURROGATES = frozenset(range(0xD800, 0xE000))
 
 Range = tuple[int, int]
 _DIGIT: tuple[Range, ...] = ((48, 57),)
@@ -149,24 +149,18 @@ def _char(code: int, fold: bool) -> Chars:
 
 
 def _chars(ranges: Iterable[Range], fold: bool, negated: bool = False) -> Chars:
-    """Return the set of `ranges`; folded sets that RE2 may extend beyond what we know have codes None."""
+    """Return the set of `ranges`, in all spellings where case is ignored."""
     ranges = tuple(ranges)
     newline = _within(_NEWLINE, ranges) != negated
     nul = _within(_NUL, ranges) != negated
     if negated or sum(b - a + 1 for a, b in ranges) > CODES_MAX:
         return Chars(None, newline, nul)
-    codes = {code for a, b in ranges for code in range(a, b + 1)}
-    if fold and any(code > 127 for code in codes):
-        return Chars(None, newline, nul)
-    if any(0xD800 <= code <= 0xDFFF for code in codes):
+    codes = frozenset(code for a, b in ranges for code in range(a, b + 1))
+    if not _SURROGATES.isdisjoint(codes):
         return Chars(None, newline, nul)  # never in UTF-8
     if fold:
-        for char in [chr(code) for code in codes if chr(code).isalpha()]:
-            codes |= {ord(char.lower()), ord(char.upper())}
-            beyond = _FOLD_BEYOND_ASCII.get(char.lower())
-            if beyond:
-                codes.add(beyond)
-    return Chars(frozenset(codes), newline, nul)
+        codes = codes.union(*map(spellings, codes))
+    return Chars(codes if len(codes) <= CODES_MAX else None, newline, nul)
 
 
 def _within(code: int, ranges: tuple[Range, ...]) -> bool:

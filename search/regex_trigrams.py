@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from search.folding import spellings
 from search.regex_syntax import Alt, Cat, Chars, Edge, Node, Repeat
 
 EXACT_MAX = 7  # exact strings kept; codesearch's value
@@ -75,22 +76,31 @@ def trigram_query(node: Node) -> TrigramQuery:
 def literal_query(text: str, fold: bool) -> TrigramQuery:
     """Return the same for plain text: one "or" of spellings per window of three bytes.
 
-    fold  ASCII letters match both cases; other letters with two cases then say nothing
+    fold  ASCII letters match both cases, and nothing beyond ASCII; others match what RE2 takes for the same
     """
-    spellings: list[tuple[int, ...]] = []  # of each byte; none: unknown
+    possible: list[tuple[int, ...]] = []  # values of each byte; none: unknown
     for char in text[:PARTS_MAX]:
-        if char == "\n" or (fold and not char.isascii() and char.isalpha()):
-            spellings.append(())
-        elif fold and char.isalpha():
-            spellings.append((ord(char.upper()), ord(char.lower())))
+        if char == "\n":
+            possible.append(())
+        elif fold and char.isascii() and char.isalpha():
+            possible.append((ord(char.upper()), ord(char.lower())))
         else:
-            spellings += [(byte,) for byte in char.encode()]
-    windows = dict.fromkeys(zip(spellings, spellings[1:], spellings[2:], strict=False))
+            possible += _bytes_of(char, fold)
+    windows = dict.fromkeys(zip(possible, possible[1:], possible[2:], strict=False))
     return conjunction(
         TrigramQuery("or", frozenset(a << 16 | b << 8 | c for a, b, c in itertools.product(*window)))
         for window in windows
         if all(window)
     )
+
+
+def _bytes_of(char: str, fold: bool) -> list[tuple[int, ...]]:
+    """Return the values that each byte of a character can have; unknown where spellings differ in length."""
+    codes = spellings(ord(char)) if fold and not char.isascii() else (ord(char),)
+    encoded = sorted(chr(code).encode() for code in codes)
+    if len({len(each) for each in encoded}) > 1:
+        return [()]
+    return [tuple(sorted(set(column))) for column in zip(*encoded, strict=True)]
 
 
 def conjunction(queries: Iterable[TrigramQuery]) -> TrigramQuery:

@@ -21,8 +21,9 @@ from indexer.records import F32, I64, KIND_ID, U8, Bool
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 from search.budget import Budget
+from search.compiled import compile_pattern
 from search.facts import RootFacts, find_all
-from search.matcher import Matcher, compile_pattern, matching_lines
+from search.matcher import Matcher, matching_lines
 from search.places import Places, join_places, make_places, no_places, parents, segment_masks, spread
 
 EXACT, FOLDED, PREFIX, HUMPS, FOLDED_PREFIX, PART = (

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from search.folding import BEYOND_ASCII
 from search.regex_syntax import Alt, Cat, Chars, Edge, Node, Repeat
 
 NEWLINE = 10
@@ -23,9 +24,6 @@ REPEATS_MAX = 64  # of one part that are written out
 ByteSet = frozenset[int]
 _LINE_END: ByteSet = frozenset({NEWLINE})
 
-# Letters that RE2 folds to ASCII ones. A window leaves them out and says so.
-BEYOND = {0x212A: "k", 0x17F: "s"}
-
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -33,7 +31,7 @@ class Window:
 
     sets: tuple[ByteSet, ...]
     starts_line: bool  # sets[0] is the line end before the match; a line at the very start has none
-    beyond: bool  # it holds only in texts without the letters of BEYOND
+    beyond: bool  # it holds only in texts without the letters of BEYOND_ASCII, which it leaves out
 
 
 def windows(node: Node) -> list[Window]:
@@ -105,7 +103,7 @@ def _last_of(node: Node) -> tuple[ByteSet, ...]:
 
 def byte_sets(node: Node) -> tuple[tuple[ByteSet, ...] | None, bool]:
     """Return the sets of bytes, one for each byte of a part, None if its length is not fixed; and whether
-    letters of BEYOND were left out."""
+    letters of BEYOND_ASCII were left out."""
     if isinstance(node, Cat):
         sets: list[ByteSet] = []
         left_out = False
@@ -127,7 +125,9 @@ def byte_sets(node: Node) -> tuple[tuple[ByteSet, ...] | None, bool]:
 
 def without_beyond(codes: frozenset[int]) -> tuple[frozenset[int], bool]:
     """Leave out the letters beyond ASCII that only folding brought in."""
-    brought = {code for code, letter in BEYOND.items() if {code, ord(letter), ord(letter.upper())} <= codes}
+    brought = {
+        code for code, letter in BEYOND_ASCII.items() if {code, ord(letter), ord(letter.upper())} <= codes
+    }
     return codes - brought, bool(brought)
 
 

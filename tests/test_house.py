@@ -48,7 +48,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tree_sitter": ("indexer.grammar",),
     "lmdb": ("indexer.store.env",),
     "lz4": ("indexer.store.blocks",),
-    "re2": ("search.matcher",),
+    "re2": ("search.compiled",),
     "faiss": ("search.kernels.faiss_kernel",),
     "mlx": ("search.kernels.mlx_kernel",),
     "msgspec": ("indexer.store.", "daemon."),

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from indexer import pages
 from indexer.records import I64
 from search.candidates import pages_of
+from search.compiled import BadPattern, compile_pattern
 from search.line_matches import matching_lines_of
 from search.lines import LinePattern
-from search.matcher import BadPattern, compile_pattern
 from search.stretch import page_stretches, stretch_of_text
 from tests.support import small_segment
 

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.trigram import trigrams
-from search.matcher import BadPattern, Matcher, compile_pattern
+from search.compiled import BadPattern, compile_pattern
+from search.folding import spellings
+from search.matcher import Matcher
 from search.regex_syntax import Chars, Unsupported, atoms, parse_regex
-from search.regex_trigrams import ALL, KEYS_MAX, TrigramQuery, trigram_query
+from search.regex_trigrams import KEYS_MAX, TrigramQuery, literal_query, trigram_query
 
 
 def of(pattern: str, fold: bool = False) -> TrigramQuery:
@@ -70,9 +72,20 @@ def test_folded_letters_include_those_beyond_ascii(text: str) -> None:
     assert of("task", fold=True).holds(keys_of(text))
 
 
-def test_folded_text_beyond_ascii_is_no_constraint() -> None:
-    assert of("äöü", fold=True) == ALL
-    assert of("äöü") != ALL
+@pytest.mark.parametrize("text", ["äöü", "ÄÖÜ", "äÖü"])
+def test_folded_text_beyond_ascii_has_all_its_spellings(text: str) -> None:
+    for query in (of("äöü", fold=True), literal_query("äöü", True)):
+        assert query.holds(keys_of(text))
+        assert not query.holds(keys_of("äöx"))
+    assert not of("äöü").holds(keys_of("ÄÖÜ"))
+
+
+@pytest.mark.parametrize("char", "kSsµößΣςǅйÅ\u212bⅷⓐ1中")
+def test_spellings_are_what_re2_takes_for_the_same(char: str) -> None:
+    same = compile_pattern(rf"\A\x{{{ord(char):x}}}\z".encode(), fold=True)
+    # Every character that has another one in some case is in the first two planes.
+    every = [code for code in range(0x20000) if not 0xD800 <= code < 0xE000]
+    assert spellings(ord(char)) == {code for code in every if same.search(chr(code))}
 
 
 def test_a_long_pattern_stays_small() -> None:

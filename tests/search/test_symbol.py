@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from config.errors import Cancelled
 from search.budget import Budget
+from search.compiled import compile_pattern
 from search.facts import make_facts
-from search.matcher import compile_pattern
 from search.places import Places
 from search.symbol import (
     dotted,

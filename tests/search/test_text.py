@@ -18,7 +18,8 @@ from indexer.store.segment import Segment
 from indexer.trigram import trigrams
 from search.budget import Budget
 from search.candidates import TrigramFilter
-from search.matcher import BadPattern, Case, Matcher, compile_pattern, matching_lines
+from search.compiled import BadPattern, compile_pattern
+from search.matcher import Case, Matcher, matching_lines
 from search.text import TextMatches, scan_docs, search_docs
 from tests.support import small_segment
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.compiled import compile_pattern
 from search.fixed import fixed_finder
-from search.matcher import compile_pattern
 from search.probes import Finder
 from search.regex_syntax import parse_regex
 from search.windows import Window, windows
@@ -90,7 +90,7 @@ def test_a_sample_has_a_place_in_every_run(content: bytes, one: frozenset[int], 
     [
         ("foo", True), ("(?i)foo", True), (r"\bfoo\b", True), ("^foo$", True), ("fo{2}", True),
         ("[0-9]{4}-[0-9]{2}", True), ("aa", True), (r"\baa\b", True), ("(?i)ks", True), ("größe", True),
-        ("[ab]c", True), ("[äö]x", True), ("(?i)ö", False), ("a|b", False), ("[aé]", False), ("fo+", False),
+        ("[ab]c", True), ("[äö]x", True), ("(?i)ö", True), ("a|b", False), ("[aé]", False), ("fo+", False),
         ("foo|bar", False), (r"\n", False), ("foo bar?", False), (r"f\boo", False), ("[α-ω]", False),
         ("a.b", False),
     ],
