@@ -13,7 +13,7 @@ from search.compiled import BadPattern, compile_pattern
 from search.folding import spellings
 from search.matcher import Matcher
 from search.regex_syntax import Chars, Unsupported, atoms, parse_regex
-from search.regex_trigrams import KEYS_MAX, TrigramQuery, literal_query, trigram_query
+from search.regex_trigrams import ALL, KEYS_MAX, TrigramQuery, literal_query, trigram_query
 
 
 def of(pattern: str, fold: bool = False) -> TrigramQuery:
@@ -42,7 +42,7 @@ def keys_of(text: str) -> frozenset[int]:
         ("ab?c", "all"),
         ("xab?cd", "'xab' ('abc' 'bcd') | 'acd'"),
         ("[ab]cd", "'acd' | 'bcd'"),
-        ("[a-z]cd", "all"),
+        ("[A-Za-z0-9_]c[a-z]", "all"),
         (r"\babc\b", "'abc'"),
         ("^abc$", "'abc'"),
         (r"a\.b\.c", "'.b.' 'a.b' 'b.c'"),
@@ -54,7 +54,7 @@ def keys_of(text: str) -> frozenset[int]:
         ("(?P<name>abc)", "'abc'"),
         ("x{0}abc", "'abc'"),
         (r"\pLabc", "'abc'"),
-        ("[[:alpha:]]abc", "'abc'"),
+        ("[[:^alpha:]]abc", "'abc'"),
     ],
 )
 def test_a_pattern_asks_for_these_trigrams(pattern: str, query: str) -> None:
@@ -86,6 +86,16 @@ def test_spellings_are_what_re2_takes_for_the_same(char: str) -> None:
     # Every character that has another one in some case is in the first two planes.
     every = [code for code in range(0x20000) if not 0xD800 <= code < 0xE000]
     assert spellings(ord(char)) == {code for code in every if same.search(chr(code))}
+
+
+def test_three_sets_in_a_row_are_a_condition_where_strings_are_too_many() -> None:
+    query = of(r"\d+\.\d+")
+    assert query.holds(keys_of("v10.2")) and not query.holds(keys_of("1 . 2, a.b"))
+    dates = of("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+    assert dates.holds(keys_of("on 2024-12-31.")) and not dates.holds(keys_of("12-b 1-2"))
+    assert of("[0-9a-f]{8}") == ALL  # 4,096 spellings
+    assert of(r"\d\s\d") == ALL  # it may hold a line end, and no trigram does
+    assert of(r"\d\.$") == ALL
 
 
 def test_a_long_pattern_stays_small() -> None:
