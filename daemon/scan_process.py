@@ -5,6 +5,7 @@ It ends with the other side of the pipe.
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from multiprocessing.connection import Connection
@@ -13,10 +14,14 @@ from config import cores
 from daemon.scan import serve
 
 
+GC_OBJECTS = 50_000  # between collections: a batch makes thousands of objects, and no cycles
+
+
 def main(arguments: list[str]) -> int:
     """Serve one pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C in a terminal is for the supervisor
     cores.place("scan")
+    gc.set_threshold(GC_OBJECTS)
     serve(Connection(int(arguments[0])))
     return 0
 
