@@ -13,7 +13,6 @@ from multiprocessing.connection import Connection
 from config import cores
 from daemon.scan import serve
 
-
 GC_OBJECTS = 50_000  # between collections: a batch makes thousands of objects, and no cycles
 
 

@@ -40,7 +40,7 @@ from indexer.store.catalog import RootRecord
 from indexer.store.lookup import Lookup
 from indexer.store.pool import Pool
 from indexer.store.stats import StoreStats
-from indexer.store.writer import Writer
+from indexer.store.writer import Writer, dispose
 from indexer.workers import WorkerPool
 
 _PROJECT_FILE = os.fsencode(paths.PROJECT_FILE)
@@ -81,6 +81,7 @@ class Service:
         os.set_blocking(self._wake_read, False)
         self.commits = executor("commit")
         self._scans = executor("scan")
+        self._disposals = executor("dispose")
         self._pool = Pool.open(pool_dir, dim=self.model.dim, rows_max=settings.pool.rows, writable=True)
         self.writer = self.commits.submit(
             Writer.open,
@@ -89,6 +90,7 @@ class Service:
             self._pool,
             model.fingerprint if settings.model.tier0 else "",
         ).result()
+        self.writer.dispose = lambda path: self._disposals.submit(dispose, path)
         for problem in self.writer.problems:
             log.warning("repaired at start: %s", problem)
         self.lookup = Lookup(store_dir)
@@ -451,6 +453,7 @@ class Service:
         self.commits.submit(self.writer.close).result()
         self.commits.shutdown()
         self._scans.shutdown()
+        self._disposals.shutdown()
 
     # -- requests; each runs in the service thread
 
