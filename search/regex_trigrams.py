@@ -13,20 +13,21 @@ has none. Whatever is not understood, or would grow too large, is no constraint:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 from search.folding import spellings
 from search.regex_syntax import Alt, Cat, Chars, Edge, Node, Repeat, atoms
-from search.windows import NEWLINE, windows
+from search.windows import NEWLINE, Window, windows
 
 EXACT_MAX = 7  # exact strings kept; codesearch's value
 SET_MAX = 20  # beginnings or ends kept; codesearch's value
 CROSS_MAX = 512  # strings in a product before it is cut short
 CLASS_KEYS_MAX = 256  # trigrams of three sets in a row: reading their lists takes 2 ms of 50,000 pages
 CLASSES_MAX = 8  # of them in a query
+PAIRS_MAX = 4  # spellings of two bytes in a row; each is one of 511 trigrams
 KEYS_MAX = 3000  # trigrams in a query; further constraints are dropped
 PARTS_MAX = 200  # characters of a pasted line; what follows is verified only
 UNROLL_MAX = 3  # copies of a counted repetition; three single characters make a trigram
@@ -76,7 +77,37 @@ def trigram_query(node: Node) -> TrigramQuery:
         query = _and(info.match, _of_strings(info.exact))
     else:
         query = _and(info.match, _and(_of_strings(info.prefix), _of_strings(info.suffix)))
-    return query if query.op == "none" else _and(query, _of_windows(node))
+    if query.op == "none" or any(atom.newline for atom in atoms(node) if isinstance(atom, Chars)):
+        return query  # windows take no match to hold a line end
+    found = windows(node)
+    query = _and(query, _of_threes(found))
+    return _of_pairs(found) if query.op == "all" else query
+
+
+def _of_pairs(found: Iterable[Window]) -> TrigramQuery:
+    """Return what two sets of bytes in a row say, where nothing longer is known: the rarest of a few pairs.
+
+    A line that holds two bytes has them at the start or at the end of a trigram; if it is no longer than they
+    are, of the one that it makes with its line end (indexer/trigram.py).
+    """
+    pairs = [
+        pair
+        for window in found
+        if not window.beyond
+        for pair in itertools.pairwise(window.sets)
+        if not any(NEWLINE in each for each in pair) and prod(map(len, pair)) <= PAIRS_MAX
+    ]
+    return _pair_query(*min(pairs, key=_spellings)) if pairs else ALL
+
+
+def _pair_query(first: Collection[int], second: Collection[int]) -> TrigramQuery:
+    """Return the condition that a line has a byte of one set and then a byte of another."""
+    if len(first) * len(second) > PAIRS_MAX:
+        return ALL
+    pairs = [a << 8 | b for a, b in itertools.product(first, second)]
+    before = (other << 16 | pair for pair in pairs for other in range(256) if other != NEWLINE)
+    behind = (pair << 8 | other for pair in pairs for other in range(256))
+    return TrigramQuery("or", frozenset(itertools.chain(before, behind)))
 
 
 def _spellings(sets: Iterable[frozenset[int]]) -> tuple[int, list[list[int]]]:
@@ -84,16 +115,14 @@ def _spellings(sets: Iterable[frozenset[int]]) -> tuple[int, list[list[int]]]:
     return prod(map(len, sets)), [sorted(each) for each in sets]
 
 
-def _of_windows(node: Node) -> TrigramQuery:
+def _of_threes(found: Iterable[Window]) -> TrigramQuery:
     r"""Return what three sets of bytes in a row say, for what has too many strings to be followed.
 
     `\d+\.\d+` has a digit, a full stop and a digit: one of a hundred trigrams.
     """
-    if any(atom.newline for atom in atoms(node) if isinstance(atom, Chars)):
-        return ALL  # windows take no match to hold a line end
     threes = {
         three
-        for window in windows(node)
+        for window in found
         if not window.beyond
         for three in zip(window.sets, window.sets[1:], window.sets[2:], strict=False)
         if not any(NEWLINE in each for each in three) and 1 < prod(map(len, three)) <= CLASS_KEYS_MAX
@@ -117,11 +146,13 @@ def literal_query(text: str, fold: bool) -> TrigramQuery:
             possible.append((ord(char.upper()), ord(char.lower())))
         else:
             possible += _bytes_of(char, fold)
-    windows = dict.fromkeys(zip(possible, possible[1:], possible[2:], strict=False))
+    threes = dict.fromkeys(zip(possible, possible[1:], possible[2:], strict=False))
+    if len(possible) == 2 and all(possible):
+        return _pair_query(*possible)
     return conjunction(
-        TrigramQuery("or", frozenset(a << 16 | b << 8 | c for a, b, c in itertools.product(*window)))
-        for window in windows
-        if all(window)
+        TrigramQuery("or", frozenset(a << 16 | b << 8 | c for a, b, c in itertools.product(*three)))
+        for three in threes
+        if all(three)
     )
 
 

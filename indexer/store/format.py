@@ -61,12 +61,13 @@ Offsets `start`, `end`, ... of definitions, references and chunks count from the
 Worked example: "ab\\n" and "abc" as the documents 0 and 1. One block holds "ab\\n\\n\\0\\nabc\\n\\0\\n":
 block_page = 0, 2, block_off = 0, 13; doc_start = 0, 6, 12, doc_len = 3, 3; each is
 one page: doc_page = 0, 1, 2, page_start = 0, 0, page_line = 0, 0; line_data = 3, line_off = 0, 1, 1.
-The only trigram is "abc" (windows with a newline are left out): tri_key = 0x616263, tri_count = 1,
-tri_data = 02 (a bitmap over two pages: one byte; the gap form is as long, and at equal length the bitmap
-wins). The terms are "abc" (hash b63ba14e19...) and "ab" (bd66757f61...), one in each chunk, once:
-term_first = 0, 2; term_low = b6 3b a1 4e 19 bd 66 75 7f 61; term_kind = 1, 1 (one posting, one byte:
-a bitmap), term_head = 0, 0, term_rare is empty, term_step = 0, 0, 0, 2, 2, 0; term_data = 02 01; term_tf = 00
-(code 0: once in the body, and the same), term_tf_rare is empty, term_tf_step = 0.
+The trigrams are "ab\\n", a line of two bytes (other windows with a newline are left out), and "abc":
+tri_key = 0x61620a, 0x616263, tri_count = 1, 1, tri_data = 01 02 (bitmaps over two pages: one byte; the gap
+form is as long, and at equal length the bitmap wins). The terms are "abc" (hash b63ba14e19...) and "ab"
+(bd66757f61...), one in each chunk, once: term_first = 0, 2; term_low = b6 3b a1 4e 19 bd 66 75 7f 61;
+term_kind = 1, 1 (one posting, one byte: a bitmap), term_head = 0, 0, term_rare is empty, term_step = 0, 0,
+0, 2, 2, 0; term_data = 02 01; term_tf = 00 (code 0: once in the body, and the same), term_tf_rare is empty,
+term_tf_step = 0.
 
 FORMAT_VERSION guards the directory (its name ends in the version) and every file in it. History:
     1  first layout

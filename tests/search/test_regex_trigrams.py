@@ -28,7 +28,6 @@ def keys_of(text: str) -> frozenset[int]:
     ("pattern", "query"),
     [
         ("abcd", "'abc' 'bcd'"),
-        ("ab", "all"),
         ("", "all"),
         ("abc|xyz", "'abc' | 'xyz'"),
         ("abc|x", "all"),
@@ -39,7 +38,7 @@ def keys_of(text: str) -> frozenset[int]:
         ("(abc)*", "all"),
         ("(abc){2}", "'abc' 'bca' 'cab'"),
         ("a+bc", "'abc'"),
-        ("ab?c", "all"),
+        ("ab?.c", "all"),
         ("xab?cd", "'xab' ('abc' 'bcd') | 'acd'"),
         ("[ab]cd", "'acd' | 'bcd'"),
         ("[A-Za-z0-9_]c[a-z]", "all"),
@@ -86,6 +85,22 @@ def test_spellings_are_what_re2_takes_for_the_same(char: str) -> None:
     # Every character that has another one in some case is in the first two planes.
     every = [code for code in range(0x20000) if not 0xD800 <= code < 0xE000]
     assert spellings(ord(char)) == {code for code in every if same.search(chr(code))}
+
+
+@pytest.mark.parametrize("pattern", ["ab", "^ab", "ab$", "(?:ab)+", r"\bab", "x?ab"])
+def test_two_bytes_are_at_one_end_of_a_trigram(pattern: str) -> None:
+    query = of(pattern)
+    for text in ("ab", "ab\n", "x\nab\ny", "xab", "abx", "xaby", "xx\nab"):
+        assert query.holds(keys_of(text)), text
+    assert not query.holds(keys_of("a b ba xa\nb"))
+    assert of("a") == of("[a-z][a-z]") == of(r"a\s") == ALL
+
+
+def test_two_folded_letters() -> None:
+    query = literal_query("ab", True)
+    assert all(query.holds(keys_of(text)) for text in ("aB", "xAb", "AB\n"))
+    assert not query.holds(keys_of("a.b ba"))
+    assert literal_query("a", False) == literal_query("a\nb", False) == ALL
 
 
 def test_three_sets_in_a_row_are_a_condition_where_strings_are_too_many() -> None:

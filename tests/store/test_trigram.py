@@ -10,17 +10,20 @@ from indexer.trigram import pack, trigrams, trigrams_of, unpack
 
 def slow_trigrams(content: bytes) -> list[int]:
     windows = {content[i : i + 3] for i in range(len(content) - 2)}
-    return sorted(pack(w) for w in windows if b"\n" not in w)
+    short = {line + b"\n" for line in content.split(b"\n") if len(line) == 2}
+    return sorted(pack(w) for w in short | {w for w in windows if b"\n" not in w})
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"", []),
-        (b"ab", []),
+        (b"ab", [b"ab\n"]),
+        (b"a\nabc\ncab\n", [b"abc", b"cab"]),
+        (b"abc\nab\r\nxy\n\n\nz", [b"ab\r", b"abc", b"xy\n"]),
         (b"abc", [b"abc"]),
         (b"abcabc", [b"abc", b"bca", b"cab"]),
-        (b"ab\ncd", []),
+        (b"ab\ncd", [b"ab\n", b"cd\n"]),
         (b"\nabc\n", [b"abc"]),
         (b"\xff\xfe\x00\x01", [b"\xfe\x00\x01", b"\xff\xfe\x00"]),
     ],
