@@ -1,8 +1,12 @@
 """Posting lists -> the documents, or pages, of a segment that may match. Pure array work; nothing is read.
 
-Lists are read rarest first, and reading stops as soon as checking the few documents that are left costs less
-than decoding the next list. A folded query is an "and" of "or"s: its many spellings are looked up in the key
-table in one search, and only those that occur are decoded.
+Lists are read rarest first. Reading them stops as soon as the next one would cost more than it saves, which
+is judged by what the last ones ruled out: the trigrams of one word stand together, so after two or three
+lists the others say nothing new. Whatever a list that was left out would have told, verification finds.
+
+A list is either taken as numbers, the first one, or as flags of all pages (`holds`): a bitmap is unpacked to
+flags in 2 us and costs the same however many pages it names. A folded query is an "and" of "or"s: its many
+spellings are looked up in the key table in one search, and only those that occur are decoded.
 """
 
 from __future__ import annotations
@@ -11,17 +15,19 @@ from typing import Protocol
 
 import numpy as np
 
-from indexer.records import I64, U16, U32, Bool
-from indexer.store.postings import spans
+from indexer.records import I64, U8, U16, U32, Bool
+from indexer.store.postings import codec_of, decode, flags, spans
 from search.regex_trigrams import TrigramQuery
 
-# Costs on one core, measured on Linux 6.1: decoding a posting list, per list and per entry; reading a
-# document or page, by itself and per byte (unpacked at 3 GB/s, searched at 2).
-LIST_US = 8.0
-POSTING_US = 0.008
+# Costs on one core, measured on Linux 6.1: using a posting list, per list and per entry; reading a document
+# or page, by itself and per byte (unpacked at 3 GB/s, searched at 2).
+LIST_US = 15.0
+POSTING_US = 0.005
 UNIT_US = 8.0
 BYTE_US = 0.0008
-VERIFY_MAX = 2000  # more are worth any list
+# Share that the next list is taken to rule out at least, and how much it may be less than what the last did.
+SHARE_MIN = 0.01
+SHARE_KEPT = 0.5
 
 
 class Contents(Protocol):
@@ -42,67 +48,28 @@ class Contents(Protocol):
     @property
     def page_start(self) -> U32: ...
     @property
+    def page_line(self) -> U32: ...
+    @property
     def doc_len(self) -> U32: ...
     @property
     def tri_key(self) -> U32: ...
     @property
     def tri_count(self) -> U16: ...
-    def trigram_pages(self, key: int) -> U16: ...
-    def pages_with_trigram(self, key: int, pages: I64) -> I64: ...
-    def trigram_docs(self, key: int) -> I64: ...
+    @property
+    def tri_off(self) -> U32: ...
+    @property
+    def tri_data(self) -> U8: ...
     def unpack(self, blocks: I64) -> list[bytes]: ...
     def doc_bytes(self, ordinal: int) -> bytes: ...
-
-
-class Units(Protocol):
-    """What candidates are: documents, or pages of them."""
-
-    @property
-    def n(self) -> int: ...
-    def members(self, key: int) -> I64 | U16:
-        """Return the sorted numbers of those that contain a trigram."""
-        ...
-
-    def containing(self, key: int, among: I64) -> I64:
-        """Return those of some that contain a trigram."""
-        ...
-
-    def nbytes(self, found: I64) -> int:
-        """Return how much there is to read of some."""
-        ...
-
-
-class _Docs:
-    def __init__(self, segment: Contents) -> None:
-        self.n = segment.n_docs
-        self.members = segment.trigram_docs
-        self._len = segment.doc_len
-
-    def containing(self, key: int, among: I64) -> I64:
-        inside: Bool = np.zeros(self.n, np.bool_)
-        inside[self.members(key)] = True
-        return among[inside[among]]
-
-    def nbytes(self, found: I64) -> int:
-        return int(self._len[found].sum())
-
-
-class _Pages:
-    def __init__(self, segment: Contents) -> None:
-        self.n = segment.n_pages
-        self.members = segment.trigram_pages
-        self.containing = segment.pages_with_trigram
-        self._at = segment.page_at
-
-    def nbytes(self, found: I64) -> int:
-        return int((self._at[found + 1] - self._at[found]).sum())
 
 
 class TrigramFilter:
     """A trigram query, ready to be asked of many segments."""
 
-    def __init__(self, query: TrigramQuery) -> None:
+    def __init__(self, query: TrigramQuery, wanted: int | None = None) -> None:
+        """wanted: about how many candidates will be read at most; None: all of them."""
         self.query = query
+        self._wanted = wanted
         self._keys = np.array(sorted(query.all_keys()), np.uint32)
 
     def candidates(self, segment: Contents, among: I64 | None = None) -> I64 | None:
@@ -110,7 +77,7 @@ class TrigramFilter:
 
         among  sorted ordinals to choose from; None: all documents
         """
-        return self._narrowed(segment, _Docs(segment), among)
+        return self._narrowed(segment, _Docs, among)
 
     def pages(self, segment: Contents, among: I64 | None = None) -> I64:
         """Return the sorted pages in which a line may match.
@@ -118,32 +85,85 @@ class TrigramFilter:
         among  sorted ordinals of the documents to choose from; None: all
         """
         pages = None if among is None else pages_of(segment, among)
-        found = self._narrowed(segment, _Pages(segment), pages)
+        found = self._narrowed(segment, _Pages, pages)
         return np.arange(segment.n_pages) if found is None else found
 
-    def _narrowed(self, segment: Contents, units: Units, among: I64 | None) -> I64 | None:
+    def _narrowed(self, segment: Contents, units: type[_Pages], among: I64 | None) -> I64 | None:
         if self.query.op == "all":
             return among
-        if self.query.op == "none" or not units.n:
+        if self.query.op == "none" or not segment.n_docs:
             return np.empty(0, np.int64)
         if among is not None and not len(among):
             return among
-        return _Lists(units, self._counts(segment)).narrow(self.query, among)
+        return _Narrowing(units(segment, self._keys), self._wanted).narrow(self.query, among)
 
-    def _counts(self, segment: Contents) -> dict[int, int]:
-        """Return how many pages contain each key; keys that occur nowhere are absent."""
+
+class _Pages:
+    """Pages as candidates, and the lists of the trigrams that a query asks for."""
+
+    def __init__(self, segment: Contents, keys: U32) -> None:
+        """Look the keys up; those that occur nowhere are in no list."""
+        self.n = segment.n_pages
+        self._segment = segment
         table = segment.tri_key
-        if not len(table):
-            return {}
-        at = np.minimum(np.searchsorted(table, self._keys), len(table) - 1)
-        there = table[at] == self._keys
-        return dict(zip(self._keys[there].tolist(), segment.tri_count[at[there]].tolist(), strict=True))
+        at = np.minimum(np.searchsorted(table, keys), max(0, len(table) - 1))
+        there = table[at] == keys if len(table) else np.zeros(len(keys), np.bool_)
+        known, at = keys[there].tolist(), at[there]
+        self.counts: dict[int, int] = dict(zip(known, segment.tri_count[at].tolist(), strict=True))
+        bounds = zip(segment.tri_off[at].tolist(), segment.tri_off[at + 1].tolist(), strict=True)
+        self._bounds: dict[int, tuple[int, int]] = dict(zip(known, bounds, strict=True))
+
+    def members(self, key: int) -> I64:
+        """Return the sorted pages that contain a trigram."""
+        data, count, n_pages = self._list(key)
+        pages: I64 = decode(data, count, codec_of(count, len(data), n_pages), n_pages).astype(np.int64)
+        return pages
+
+    def holds(self, key: int) -> Bool:
+        """Return which pages contain a trigram."""
+        return flags(*self._list(key))
+
+    def _list(self, key: int) -> tuple[U8, int, int]:
+        low, high = self._bounds[key]
+        return self._segment.tri_data[low:high], self.counts[key], self._segment.n_pages
+
+    def nbytes(self, found: I64) -> int:
+        """Return how much there is to read of some."""
+        at = self._segment.page_at
+        return int((at[found + 1] - at[found]).sum())
 
 
-class _Lists:
-    def __init__(self, units: Units, counts: dict[int, int]) -> None:
+class _Docs(_Pages):
+    """The same for documents: one contains what any of its pages does."""
+
+    def __init__(self, segment: Contents, keys: U32) -> None:
+        super().__init__(segment, keys)
+        self.n = segment.n_docs
+
+    def members(self, key: int) -> I64:
+        pages = super().members(key)
+        if self._segment.n_pages == self.n:
+            return pages
+        docs: I64 = self._segment.page_doc[pages]
+        first: Bool = np.diff(docs, prepend=-1) != 0
+        return docs[first]
+
+    def holds(self, key: int) -> Bool:
+        if self._segment.n_pages == self.n:
+            return super().holds(key)
+        out: Bool = np.zeros(self.n, np.bool_)
+        out[self.members(key)] = True
+        return out
+
+    def nbytes(self, found: I64) -> int:
+        return int(self._segment.doc_len[found].sum())
+
+
+class _Narrowing:
+    def __init__(self, units: _Pages, wanted: int | None) -> None:
         self._units = units
-        self._counts = counts
+        self._counts = units.counts
+        self._wanted = wanted
 
     def narrow(self, query: TrigramQuery, among: I64 | None) -> I64 | None:
         """Return those of `among` for which `query` holds, or a superset where that is cheaper."""
@@ -151,25 +171,34 @@ class _Lists:
             return self._any_of(query, among)
         assert query.op == "and", query.op
         items: list[int | TrigramQuery] = [*query.keys, *query.parts]
-        sized = [(self._estimate(item), i) for i, item in enumerate(items)]
+        sized = sorted((self._estimate(item), i) for i, item in enumerate(items))
+        if not sized[0][0]:
+            return np.empty(0, np.int64)
         found = among
-        for count, i in sorted(sized):
-            if count == 0 or (found is not None and not len(found)):
-                return np.empty(0, np.int64)
-            if found is not None and self._verify_us(found) < self._read_us(items[i]):
+        share = 1.0  # of the candidates that a list ruled out lately
+        for _, i in sized:
+            if found is not None and self._verify_us(found) * share < self._read_us(items[i]):
                 break
-            item = items[i]
-            if isinstance(item, int):
-                found = self._containing(item, found)
-            else:
-                found = self.narrow(item, found)
+            before, found = found, self._within(found, items[i])
+            if found is not None and not len(found):
+                break
+            if before is not None and found is not None:
+                share = max(1 - len(found) / len(before), share * SHARE_KEPT, SHARE_MIN)
         return found
 
+    def _within(self, found: I64 | None, item: int | TrigramQuery) -> I64 | None:
+        if not isinstance(item, int):
+            return self.narrow(item, found)
+        if found is None:
+            return self._units.members(item)
+        return found[self._units.holds(item)[found]]
+
     def _verify_us(self, found: I64) -> float:
-        """Return what reading these would cost."""
-        if len(found) > VERIFY_MAX:
-            return float("inf")
-        return len(found) * UNIT_US + self._units.nbytes(found) * BYTE_US
+        """Return what reading these would cost, as far as they will be read."""
+        n = len(found)
+        if self._wanted is None or n <= self._wanted:
+            return n * UNIT_US + self._units.nbytes(found) * BYTE_US
+        return self._wanted * UNIT_US + self._units.nbytes(found[: self._wanted]) * BYTE_US
 
     def _read_us(self, item: int | TrigramQuery) -> float:
         """Return what decoding the lists of `item` would cost."""
@@ -190,7 +219,7 @@ class _Lists:
         found: Bool = np.zeros(self._units.n, np.bool_)
         for key in query.keys:
             if key in self._counts:
-                found[self._units.members(key)] = True
+                found |= self._units.holds(key)
         for part in query.parts:
             if self._estimate(part):
                 members = self.narrow(part, None)
@@ -198,11 +227,6 @@ class _Lists:
                     return among
                 found[members] = True
         return np.flatnonzero(found) if among is None else among[found[among]]
-
-    def _containing(self, key: int, among: I64 | None) -> I64:
-        if among is None:
-            return self._units.members(key).astype(np.int64)
-        return self._units.containing(key, among)
 
 
 def pages_of(segment: Contents, ordinals: I64) -> I64:

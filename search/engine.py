@@ -202,7 +202,9 @@ class Engine:
 
 def _scope(request: SearchRequest | GrepRequest, facts: RootFacts) -> Bool:
     """Return the files that the request itself admits."""
-    slots: Bool = facts.alive & prefix_mask(request.path_prefix, facts)
+    slots: Bool = facts.alive  # itself where nothing is left out: steps know it, and what belongs to it
+    if request.path_prefix:
+        slots = slots & prefix_mask(request.path_prefix, facts)
     if request.languages:
         slots = slots & language_mask([resolve(name) for name in request.languages], facts)
     if request.globs:

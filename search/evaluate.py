@@ -204,7 +204,7 @@ def search_texts(
         search.budget.part(search.text_budget_ms),
         docs_max=docs_max,
         per_doc=per_doc,
-        first=None if docs_max is None else search.facts.doc_mask(search.facts.flags == 0),
+        turns=None if docs_max is None else search.facts.turns(search.snapshot),
         query=query,
         reading=search.reading,
     )

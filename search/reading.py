@@ -1,15 +1,28 @@
-"""The contents that one query has unpacked, kept for its later steps.
+"""What one query has unpacked, kept for its later steps.
 
-So a match is found, ranked and shown from the same bytes.
+So a match is found, ranked and shown from the same bytes, and of a long document no more than the pages that
+match are read.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from indexer.records import I64
 from indexer.store.snapshot import Snapshot
+from search.candidates import Contents
 from search.stretch import Stretch
 
 KEPT_BYTES_MAX = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Whole lines of a document, one after the other."""
+
+    content: bytes
+    offset: int  # of its first byte in the document
+    line: int  # number of its first line, 1-based
 
 
 class Reading:
@@ -17,33 +30,49 @@ class Reading:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._contents: dict[int, bytes] = {}
+        self._passages: dict[int, list[Passage]] = {}  # of each document, ascending
         self._nbytes = 0
 
-    def note(self, base: int, stretch: Stretch, pieces: I64) -> None:
-        """Keep these pieces of a stretch, where they are whole documents.
+    def note(self, base: int, segment: Contents, stretch: Stretch, positions: I64) -> None:
+        """Keep some pieces of a stretch of pages.
 
         base  first document of the segment
         """
-        whole = stretch.whole[pieces]
-        chosen = pieces[whole]
-        docs = (stretch.ordinals[chosen] + base).tolist()
-        bounds = zip(docs, stretch.start[chosen].tolist(), stretch.end[chosen].tolist(), strict=True)
-        for doc, start, end in bounds:
-            if self._nbytes > KEPT_BYTES_MAX:
-                return
-            self._contents[doc] = stretch.content[start:end]
+        if self._nbytes > KEPT_BYTES_MAX:
+            return
+        content, passages = stretch.content, self._passages
+        columns = (
+            stretch.ordinals[positions] + base,
+            stretch.start[positions],
+            stretch.end[positions],
+            stretch.offset[positions],
+            segment.page_line[stretch.pieces[positions]],
+        )
+        for doc, start, end, offset, lines in zip(*(column.tolist() for column in columns), strict=True):
+            passages.setdefault(doc, []).append(Passage(content[start:end], offset, lines + 1))
             self._nbytes += end - start
+
+    def passage(self, doc: int, offset: int) -> Passage:
+        """Return lines of a document with the one at `offset` among them."""
+        for passage in reversed(self._passages.get(doc, ())):
+            if passage.offset <= offset <= passage.offset + len(passage.content):
+                return passage
+        return self._whole(doc)
 
     def content(self, doc: int) -> bytes:
         """Return the content of a document."""
-        known = self._contents.get(doc)
-        if known is None:
-            segment, ordinal = self._snapshot.locate_doc(doc)
-            known = self._keep(doc, segment.doc_bytes(ordinal))
-        return known
+        for passage in self._passages.get(doc, ()):
+            if not passage.offset and len(passage.content) == self._length(doc):
+                return passage.content
+        return self._whole(doc).content
 
-    def _keep(self, doc: int, content: bytes) -> bytes:
-        self._contents[doc] = content
-        self._nbytes += len(content)
-        return content
+    def _length(self, doc: int) -> int:
+        segment, ordinal = self._snapshot.locate_doc(doc)
+        return int(segment.doc_len[ordinal])
+
+    def _whole(self, doc: int) -> Passage:
+        segment, ordinal = self._snapshot.locate_doc(doc)
+        passage = Passage(segment.doc_bytes(ordinal), 0, 1)
+        self._passages[doc] = [passage]
+        self._nbytes += len(passage.content)
+        return passage

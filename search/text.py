@@ -16,7 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from indexer.records import I64, U32, Bool
+from indexer.records import I64, U8, U32, Bool
+from indexer.store.format import PAGES_MAX
 from search.budget import Budget
 from search.candidates import Contents, TrigramFilter, as_ordinals, pages_of
 from search.lines import LineFinder
@@ -26,7 +27,11 @@ from search.regex_syntax import can_be_empty
 from search.regex_trigrams import TrigramQuery
 from search.stretch import Stretch, doc_stretches, page_stretches
 
-STRETCH_BYTES = 1 << 18  # unpacked between two looks at the clock, and before a search that stops early
+STRETCH_BYTES = 1 << 20  # unpacked at a time, between two looks at the clock
+# A search that may stop early reads about as many pages at a time as will do, judged by those before.
+PAGES_MIN = 16
+MATCHING = 0.8  # share of the first pages that are taken to match
+READ_MORE = 2  # candidates that a search which may stop early is ready to read, for each document it wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def search_docs(
     *,
     docs_max: int | None = None,
     per_doc: int = PER_DOC,
-    first: Bool | None = None,
+    turns: U8 | None = None,
     query: TrigramQuery | None = None,
     reading: Reading | None = None,
 ) -> TextMatches:
@@ -75,18 +80,19 @@ def search_docs(
 
     doc_mask  bool over all documents of the snapshot; None: all
     docs_max  stop after so many documents
-    first     bool over all documents: these are searched before the others, and come first
+    turns     uint8 over all documents: they are read in order of turn, then of number; None: of number
     query     a stronger trigram condition on documents than the matcher's own, if the caller knows one
     reading   keeps what was unpacked and matches
 
     The result is a function of the arguments unless time runs out. Raises Cancelled.
     """
     found = _Found(docs_max, per_doc, reading)
-    narrow = TrigramFilter(matcher.query if query is None else query)
+    wanted = None if docs_max is None else READ_MORE * docs_max
+    narrow = TrigramFilter(matcher.query if query is None else query, wanted)
     finder = line_finder(matcher)
     pages = finder is not None
     work = _work(snapshot, narrow, doc_mask, pages, query is not None)
-    for segment, base, units in work if first is None else _preferring(work, first, pages):
+    for segment, base, units in work if turns is None else _in_turn(work, turns, pages):
         if finder is not None:
             going = _search_pages(segment, base, units, finder, found, budget)
         else:
@@ -116,14 +122,16 @@ def _work(
         yield segment, base, pages_of(segment, ordinals) if pages else ordinals
 
 
-def _preferring(work: Iterator[Work], first: Bool, pages: bool) -> Iterator[Work]:
-    """Yield the work on some documents, then the rest."""
-    others: list[Work] = []
+def _in_turn(work: Iterator[Work], turns: U8, pages: bool) -> Iterator[Work]:
+    """Yield the work by turn; the first turn comes segment by segment, as its lists are read."""
+    waiting: list[list[Work]] = [[] for _ in range(int(turns.max(initial=0)) + 1)]
     for segment, base, units in work:
-        chosen = first[base + (segment.page_doc[units] if pages else units)]
-        others.append((segment, base, units[~chosen]))
-        yield segment, base, units[chosen]
-    yield from others
+        turn = turns[base + (segment.page_doc[units] if pages else units)]
+        for number, part in enumerate(waiting):
+            part.append((segment, base, units[turn == number]))
+        yield waiting[0].pop()
+    for part in waiting:
+        yield from part
 
 
 @lru_cache(maxsize=512)
@@ -138,16 +146,28 @@ def _search_pages(
     segment: Contents, base: int, pages: I64, finder: LineFinder, found: _Found, budget: Budget
 ) -> bool:
     """Search pages; False if the search is to stop."""
-    for stretch in page_stretches(segment, pages, STRETCH_BYTES):
+    for stretch in _stretches(segment, pages, found):
         if budget.over():
             found.reason = "time"
             return False
         start, end = finder.find(stretch, True)
         piece = np.searchsorted(stretch.start, start, side="right") - 1
         inside = start < stretch.end[piece]  # what lies between documents is none of theirs
-        if not found.add_all(base, stretch, piece[inside], start[inside], end[inside]):
+        if not found.add_all(base, segment, stretch, piece[inside], start[inside], end[inside]):
             return False
     return True
+
+
+def _stretches(segment: Contents, pages: I64, found: _Found) -> Iterator[Stretch]:
+    """Yield pages in order, no more at a time than will probably do."""
+    ends = np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])
+    low = 0
+    while low < len(pages):
+        before = int(ends[low - 1]) if low else 0
+        high = int(np.searchsorted(ends, before + STRETCH_BYTES, side="right"))
+        high = max(low + 1, min(high, low + found.pages_wanted()))
+        yield from page_stretches(segment, pages[low:high], 2 * STRETCH_BYTES)
+        low = high
 
 
 def _search_documents(
@@ -209,30 +229,33 @@ class _Found:
         if self.docs_max is not None and self._n_docs >= self.docs_max:
             self.reason = "documents"
 
-    def add_all(self, base: int, stretch: Stretch, piece: I64, start: I64, end: I64) -> bool:
+    def pages_wanted(self) -> int:
+        """Return how many pages will probably do."""
+        if self.docs_max is None:
+            return PAGES_MAX
+        matching = (self._n_docs + MATCHING) / (self._candidates + 1)
+        return max(PAGES_MIN, int((self.docs_max - self._n_docs) / matching))
+
+    def add_all(
+        self, base: int, segment: Contents, stretch: Stretch, piece: I64, start: I64, end: I64
+    ) -> bool:
         """Take the matches of many pages; False if there are documents enough."""
-        self.read(len(np.unique(stretch.ordinals)), int((stretch.end - stretch.start).sum()))
+        docs_read = 1 + int(np.count_nonzero(stretch.ordinals[1:] != stretch.ordinals[:-1]))
+        self.read(docs_read, int((stretch.end - stretch.start).sum()))
+        if not len(piece):
+            return True
         doc = stretch.ordinals[piece] + base
-        changes = np.diff(doc, prepend=self._last) != 0
-        if self.docs_max is not None:
-            number = self._n_docs + np.cumsum(changes)  # of each match's document, from 1
+        number = self._n_docs + np.cumsum(np.diff(doc, prepend=self._last) != 0)  # of its document, from 1
+        if self.docs_max is not None and number[-1] > self.docs_max:
             keep = int(np.searchsorted(number, self.docs_max, side="right"))
-            doc, piece, start, end, changes = (
-                doc[:keep],
-                piece[:keep],
-                start[:keep],
-                end[:keep],
-                changes[:keep],
-            )
-        if len(doc):
-            self._n_docs += int(changes.sum())
-            self._last = int(doc[-1])
-            origin = stretch.start[piece] - stretch.offset[piece]
-            self._docs.append(doc)
-            self._starts.append(start - origin)
-            self._ends.append(end - origin)
-            if self._reading is not None:
-                self._reading.note(base, stretch, np.unique(piece))
+            doc, piece, start, end, number = doc[:keep], piece[:keep], start[:keep], end[:keep], number[:keep]
+        self._n_docs, self._last = int(number[-1]), int(doc[-1])
+        origin = stretch.start[piece] - stretch.offset[piece]
+        self._docs.append(doc)
+        self._starts.append(start - origin)
+        self._ends.append(end - origin)
+        if self._reading is not None:
+            self._reading.note(base, segment, stretch, piece[np.diff(piece, prepend=-1) != 0])
         if self.docs_max is not None and self._n_docs >= self.docs_max:
             self.reason = "documents"
         return not self.reason

@@ -95,17 +95,15 @@ def decode(data: Buffer, count: int, codec: int, domain: int) -> U32:
     return values
 
 
-def holds(data: Buffer, count: int, domain: int, numbers: I64) -> Bool:
-    """Return which of some numbers one list has; a bitmap need not be decoded for that."""
+def flags(data: Buffer, count: int, domain: int) -> Bool:
+    """Return for every number below `domain` whether one list has it; a bitmap says so as it is."""
     codec = codec_of(count, len(data), domain)
     if codec == BITMAP:
-        bits: U8 = np.frombuffer(data, np.uint8)[numbers >> 3] >> (numbers & 7).astype(np.uint8)
-        bits &= np.uint8(1)
-        return bits.view(np.bool_)
-    flags: Bool = np.zeros(domain, np.bool_)
-    flags[decode(data, count, codec, domain)] = True
-    held: Bool = flags[numbers]
-    return held
+        raw = np.frombuffer(data, np.uint8)
+        return np.unpackbits(raw, count=domain, bitorder="little").view(np.bool_)
+    out: Bool = np.zeros(domain, np.bool_)
+    out[decode(data, count, codec, domain)] = True
+    return out
 
 
 def decode_many(data: U8, length: I64, counts: I64, codec: U8, domain: int) -> U32:

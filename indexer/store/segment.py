@@ -213,17 +213,9 @@ class Segment:
         at = _find(self.tri_key, np.uint32(key))
         if at < 0:
             return np.empty(0, np.uint16)
-        data, count = self._trigram_list(at)
+        data, count = self.tri_data[int(self.tri_off[at]) : int(self.tri_off[at + 1])], int(self.tri_count[at])
         codec = postings.codec_of(count, len(data), self.n_pages)
         return postings.decode(data, count, codec, self.n_pages).astype(np.uint16)
-
-    def pages_with_trigram(self, key: int, pages: I64) -> I64:
-        """Return those of some pages that contain a trigram."""
-        at = _find(self.tri_key, np.uint32(key))
-        return pages[postings.holds(*self._trigram_list(at), self.n_pages, pages)] if at >= 0 else pages[:0]
-
-    def _trigram_list(self, at: int) -> tuple[U8, int]:
-        return self.tri_data[int(self.tri_off[at]) : int(self.tri_off[at + 1])], int(self.tri_count[at])
 
     def trigram_docs(self, key: int) -> I64:
         """Return the sorted ordinals of the documents that contain a trigram."""

@@ -100,6 +100,19 @@ def test_limits_and_masks_cut_the_same_list(snapshot: Snapshot, pattern: str) ->
     assert listed(masked) == [(doc, spans) for doc, spans in whole if doc % 2 == 0]
 
 
+@pytest.mark.parametrize("pattern", ["foo", "^", "[^;]*", "parse_config"])
+@pytest.mark.parametrize("docs_max", [1, 3, 100])
+def test_documents_are_read_by_turn(snapshot: Snapshot, pattern: str, docs_max: int) -> None:
+    matcher = Matcher(pattern)
+    n_docs = int(snapshot.seg_base[-1])
+    turns = np.random.default_rng(docs_max).integers(0, 3, n_docs).astype(np.uint8)
+    whole = listed(scan_docs(snapshot, matcher, None, FOREVER))
+    by_turn = sorted(whole, key=lambda match: (int(turns[match[0]]), match[0]))
+    found = search_docs(snapshot, matcher, None, FOREVER, docs_max=docs_max, turns=turns)
+    assert listed(found) == by_turn[:docs_max]
+    assert found.complete == (len(whole) < docs_max)
+
+
 def test_an_empty_mask_reads_nothing(snapshot: Snapshot) -> None:
     mask = np.zeros(int(snapshot.seg_base[-1]), np.bool_)
     found = search_docs(snapshot, Matcher("foo"), mask, FOREVER)
@@ -224,8 +237,9 @@ def test_posting_lists_agree_with_a_scan_on_any_texts(
     mask = np.array([rng.random() < 0.8 for _ in texts]) if seed % 2 else None
     found = search_docs(snapshot, matcher, mask, FOREVER)
     assert listed(found) == listed(scan_docs(snapshot, matcher, mask, FOREVER)), pattern
-    narrowed = TrigramFilter(matcher.query).candidates(segment)
-    assert narrowed is None or set(found.docs.tolist()) <= set(narrowed.tolist())
+    for wanted in (None, 1, 100):
+        narrowed = TrigramFilter(matcher.query, wanted).candidates(segment)
+        assert narrowed is None or set(found.docs.tolist()) <= set(narrowed.tolist())
     segment.close()
 
 
