@@ -32,13 +32,13 @@ from search.compiled import BadPattern
 from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
-from search.gather import Candidates, at_definitions, at_files, features, gather
+from search.gather import Candidates, at_definitions, at_files, enclosing, features, gather
 from search.grep import GrepRequest, Sweep, candidates
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
 from search.live import Disk
 from search.meaning import Meanings
-from search.plan import Plan, case_of, make
+from search.plan import Plan, Text, case_of, make
 from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.retrieve import DOCS_MAX, Lists, retrieve
@@ -181,15 +181,25 @@ class Engine:
         self, plan: Plan, table: Candidates, search: Search, request: SearchRequest, disk: Disk
     ) -> list[Hit]:
         start = search.budget.spent_ms()
-        asked = _asked(plan, request)
-        known = features(search.snapshot, search.facts, table, plan.words, asked, self._now(), search.reading)
+        around = enclosing(search.snapshot, table)
+        known = features(
+            search.snapshot,
+            search.facts,
+            table,
+            around,
+            plan.words,
+            _asked(plan, request),
+            self._now(),
+            search.reading,
+            together=bool(plan.sources or plan.ranked) or not isinstance(plan.tree, Text),
+        )
         # A bare query asks where to look: every file once, then again. NDCG@10 0.825, and 0.802 with three.
         asks = bool(plan.sources or plan.ranked)
         ranking = fuse(known, self._settings.rank, 1 if asks else PER_FILE)
         search.step("rank", start, len(table), len(table))
         start = search.budget.spent_ms()
         style = Style(request.context, self._settings.query.snippet_chars_max, request.explain)
-        maker = HitMaker(search.snapshot, search.facts, plan, table, disk, style, search.reading)
+        maker = HitMaker(search.snapshot, search.facts, plan, table, around, disk, style, search.reading)
         hits: list[Hit] = []
         for hit in islice(maker.hits(ranking), request.limit):
             hits.append(hit)

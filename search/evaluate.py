@@ -336,9 +336,10 @@ def _folds(text: str, case: Case, role: str) -> bool:
 
 
 def _with_docs(docs: I64, slots: Bool, search: Search) -> Bool:
-    found = np.zeros(search.facts.n_docs + 1, np.bool_)  # the last entry stands for dead slots
-    found[docs] = True
-    out: Bool = slots & found[search.facts.doc]
+    """Return which of `slots` are paths of some documents."""
+    owned = search.facts.slots_of(np.unique(docs))
+    out = np.zeros(len(slots), np.bool_)
+    out[owned] = slots[owned]
     return out
 
 

@@ -78,6 +78,7 @@ class RootFacts:
     _names: tuple[bytes, I64] | None = None
     _names_at: I64 | None = None
     _turns: U8 | None = None
+    _slots: tuple[I64, Bool] | None = None
 
     def slots_at(self, positions: I64) -> I64:
         """Return the slots whose paths stand at these positions of `joined`."""
@@ -93,6 +94,22 @@ class RootFacts:
         out = np.zeros(self.n_docs, np.bool_)
         out[self.doc[slots & self.alive]] = True
         return out
+
+    def slots_of(self, docs: I64) -> I64:
+        """Return all slots of some documents (each named once), in order of document."""
+        if self._slots is None:
+            first = np.full(self.n_docs, -1, np.int64)
+            living = np.flatnonzero(self.alive)
+            first[self.doc[living]] = living
+            several = np.zeros(self.n_docs, np.bool_)
+            several[self.doc[living[first[self.doc[living]] != living]]] = True
+            self._slots = first, several
+        first, several = self._slots
+        if several[docs].any():
+            slots: I64 = np.unique(self.view.doc_slots(docs))
+            return slots[np.argsort(self.doc[slots], kind="stable")]
+        slots = first[docs]
+        return slots[slots >= 0]
 
     def turns(self, snapshot: Snapshot) -> U8:
         """Return when a search that stops early reads each document (uint8, all documents): lowest first.

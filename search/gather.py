@@ -16,7 +16,7 @@ from indexer.records import F32, I64, Bool
 from indexer.store.snapshot import Snapshot
 from search import facts as flags
 from search.facts import RootFacts
-from search.lexical import cover, query_terms
+from search.lexical import Term, cover, query_terms
 from search.places import (
     NONE,
     Places,
@@ -53,7 +53,7 @@ class Candidates:
     doc: I64
     start: I64  # byte offset of the match; of the chunk where `is_chunk`
     end: I64
-    chunk: I64  # global, -1 for none
+    chunk: I64  # global, -1 for none, or of a place where nobody asked for chunks
     definition: I64  # segment-wide number of the definition that the place names, -1 if it is none
     is_chunk: Bool
     is_file: Bool  # stands for the file, not for a place in it
@@ -87,34 +87,47 @@ def gather(
     files: Iterable[tuple[str, I64, F32]] = (),
 ) -> Candidates:
     """Join lists of places, of chunks and of files (slots) into candidates within `slots`."""
-    at_places = _join_places(list(places))
-    chunk_of = chunks_at(snapshot, at_places.doc, at_places.start)
-    found = dict(at_places.found)
-    joined = _with_chunks(snapshot, replace(at_places, chunk=chunk_of, found=found), list(chunks))
+    joined = _join_places(list(places))
+    listed = list(chunks)
+    if listed:
+        chunk_of = chunks_at(snapshot, joined.doc, joined.start)
+        joined = _with_chunks(snapshot, replace(joined, chunk=chunk_of), listed)
     return _with_files(_on_slots(joined, facts, slots), list(files), facts)
+
+
+def enclosing(snapshot: Snapshot, candidates: Candidates) -> I64:
+    """Return the innermost definition around each place (segment-wide number); -1 for chunks and files."""
+    out = np.full(len(candidates), NONE, np.int64)
+    rows = np.flatnonzero(~candidates.is_chunk & ~candidates.is_file)
+    out[rows] = definitions_at(snapshot, candidates.doc[rows], candidates.start[rows])
+    return out
 
 
 def features(
     snapshot: Snapshot,
     facts: RootFacts,
     candidates: Candidates,
+    around: I64,
     words: tuple[str, ...],
     asked: Asked,
     now: float,
     reading: Reading,
+    together: bool,
 ) -> Features:
-    """Return what ranking looks at."""
-    definition = _named_definition(snapshot, candidates)
+    """Return what ranking looks at.
+
+    around    the definition around each candidate, as `enclosing` has it
+    together  candidates differ in how many of the words stand around them
+    """
+    definition = _named_definition(snapshot, candidates, around)
     flag = facts.flags[candidates.slot]
     match, kind = _names(snapshot, candidates, definition, words)
     whole, exact = _edges(reading, candidates, words)
     terms = query_terms(words)
     covered = np.zeros(len(candidates), np.float32)
-    if len(words) > 1:
-        has = candidates.chunk >= 0
-        distinct, which = np.unique(candidates.chunk[has], return_inverse=True)
-        covered[has] = cover(snapshot, terms, distinct)[which]
-    recent = np.asarray(facts.view.mtime_ns)[candidates.slot] > now * 1e9 - RECENT_NS
+    if len(words) > 1 and together:
+        covered = _coverage(snapshot, candidates, terms)
+    recent = facts.view.mtime_ns[candidates.slot] > now * 1e9 - RECENT_NS
     return Features(
         found=candidates.found,
         slot=candidates.slot,
@@ -256,11 +269,11 @@ def _with_chunks(snapshot: Snapshot, table: Candidates, lists: list[tuple[str, C
 
 def _on_slots(table: Candidates, facts: RootFacts, slots: Bool) -> Candidates:
     """Repeat every candidate for each admitted path of its document."""
-    docs = np.unique(table.doc)
-    owned = np.unique(np.asarray(facts.view.doc_slots(docs), np.int64))
+    docs, which = np.unique(table.doc, return_inverse=True)
+    owned = facts.slots_of(docs)
+    if len(owned) == len(docs) and bool(slots[owned].all()) and np.array_equal(facts.doc[owned], docs):
+        return replace(table, slot=owned[which])
     owned = owned[slots[owned]]
-    order = np.argsort(facts.doc[owned], kind="stable")
-    owned = owned[order]
     of_doc = facts.doc[owned]
     low = np.searchsorted(of_doc, table.doc, side="left")
     count = np.searchsorted(of_doc, table.doc, side="right") - low
@@ -311,17 +324,14 @@ def _best_of(table: Candidates, key: I64) -> Candidates:
     return replace(table.where(first), found=found)
 
 
-def _named_definition(snapshot: Snapshot, table: Candidates) -> I64:
+def _named_definition(snapshot: Snapshot, table: Candidates, around: I64) -> I64:
     """Return the definition whose name begins at each candidate, -1 for none."""
     out = table.definition.copy()
-    open_ = np.flatnonzero((out < 0) & ~table.is_chunk & ~table.is_file)
-    around = definitions_at(snapshot, table.doc[open_], table.start[open_])
-    for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[open_]):
-        if not segment.n_defs:
-            continue
-        at = around[positions]
-        names = (at >= 0) & (segment.def_name_start[np.maximum(at, 0)] == table.start[open_[positions]])
-        out[open_[positions]] = np.where(names, at, NONE)
+    inside = np.flatnonzero((out < 0) & (around >= 0))
+    for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[inside]):
+        rows = inside[positions]
+        named = segment.def_name_start[around[rows]] == table.start[rows]
+        out[rows[named]] = around[rows[named]]
     return out
 
 
@@ -331,20 +341,16 @@ def _names(snapshot: Snapshot, table: Candidates, definition: I64, words: tuple[
     kind = np.full(len(table), NONE, np.int64)
     exact = {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
     folded = {word.lower() for word in exact}
-    symbol = table.found.get("symbol")
     defined = np.flatnonzero(definition >= 0)
     for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[defined]):
         at = defined[positions]
         defs = definition[at]
         kind[at] = segment.def_kind[defs]
+        if not words:
+            continue
         for row, name_number in zip(at[:NAMES_MAX].tolist(), segment.def_name[defs].tolist(), strict=False):
-            name = segment.name(name_number)
-            if name in exact:
-                match[row] = EXACT
-            elif name.lower() in folded:
-                match[row] = FOLDED
-            elif any(name.lower().startswith(word) for word in folded if len(word) > 2):
-                match[row] = PREFIX / 2
+            match[row] = _name_match(segment.name(name_number), exact, folded)
+    symbol = table.found.get("symbol")
     if symbol is not None:
         # A container that does not fit has halved the score; the name alone must not make up for it.
         match = np.where(np.isfinite(symbol), np.clip(symbol, 0, 1), match)
@@ -352,6 +358,27 @@ def _names(snapshot: Snapshot, table: Candidates, definition: I64, words: tuple[
     if path is not None:  # a file is the definition of its name
         match = np.where(table.is_file & (path >= PATH_NAMED), np.where(path >= 0.9, 1, path), match)
     return match.astype(np.float32), kind
+
+
+def _name_match(name: bytes, exact: set[bytes], folded: set[bytes]) -> float:
+    if name in exact:
+        return EXACT
+    lower = name.lower()
+    if lower in folded:
+        return FOLDED
+    return PREFIX / 2 if any(len(word) > 2 and lower.startswith(word) for word in folded) else 0.0
+
+
+def _coverage(snapshot: Snapshot, table: Candidates, terms: tuple[Term, ...]) -> F32:
+    """Return the share of the words in the chunk of each candidate."""
+    chunk = table.chunk.copy()
+    places = np.flatnonzero((chunk < 0) & ~table.is_file)
+    chunk[places] = chunks_at(snapshot, table.doc[places], table.start[places])
+    covered = np.zeros(len(table), np.float32)
+    has = chunk >= 0
+    distinct, which = np.unique(chunk[has], return_inverse=True)
+    covered[has] = cover(snapshot, terms, distinct)[which]
+    return covered
 
 
 def _edges(reading: Reading, table: Candidates, words: tuple[str, ...]) -> tuple[Bool, Bool]:
@@ -365,16 +392,21 @@ def _edges(reading: Reading, table: Candidates, words: tuple[str, ...]) -> tuple
         return whole, exact
     around = bytearray()  # of each candidate: the byte before it, its first, its last, the byte behind it
     spells: list[bool] = []
+    passage, of, low, high = None, -1, 0, -1  # of the candidate before: most have the same one
     places = zip(table.doc[rows].tolist(), table.start[rows].tolist(), table.end[rows].tolist(), strict=True)
     for doc, start, end in places:
-        content = reading.content(doc)
-        around += content[start - 1 : start] or b"\n"
-        around += content[start : start + 1] + content[end - 1 : end]
-        around += content[end : end + 1] or b"\n"
-        spells.append(content[start:end] in spelled)
+        if passage is None or doc != of or not low <= start < high:
+            passage, of = reading.passage(doc, start), doc
+            content, low = passage.content, passage.offset
+            high = low + len(content)
+        start, end = start - low, end - low
+        around += content[start - 1 : start + 1] if start else b"\n" + content[:1]
+        around += content[end - 1 : end + 1] if end < len(content) else content[end - 1 : end] + b"\n"
+        if spelled:
+            spells.append(content[start:end] in spelled)
     is_word = _IS_WORD[np.frombuffer(around, np.uint8).reshape(-1, 4)]
     whole[rows] = ~(is_word[:, 0] & is_word[:, 1]) & ~(is_word[:, 2] & is_word[:, 3])
-    exact[rows] = spells
+    exact[rows] = spells or False
     return whole, exact
 
 

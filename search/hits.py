@@ -17,7 +17,7 @@ import numpy as np
 from indexer.records import I64, KINDS
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
-from search.answer import Hit
+from search.answer import Hit, Line
 from search.evaluate import matcher_of
 from search.facts import RootFacts
 from search.gather import Candidates
@@ -26,8 +26,8 @@ from search.live import Disk, find_name, nearest, same_line
 from search.places import NONE, definitions_at
 from search.plan import Both, Case, Either, Node, Plan, Text, Without
 from search.rank import Ranking
-from search.reading import Reading
-from search.snippet import Span, column, line_number, line_span, lines_around
+from search.reading import Passage, Reading
+from search.snippet import Span, column, line_number, line_span, lines_around, make_line
 from search.symbol import dotted
 
 ROWS_AT_ONCE = 64  # candidates that are looked at together
@@ -41,6 +41,23 @@ class Style:
     context: int
     chars_max: int
     explain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One candidate, as plain numbers."""
+
+    number: int  # in the table
+    slot: int
+    doc: int
+    start: int
+    end: int
+    chunk: int
+    definition: int
+    around: int  # innermost definition around a place
+    is_chunk: bool
+    is_file: bool
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,115 +78,117 @@ class HitMaker:
         facts: RootFacts,
         plan: Plan,
         candidates: Candidates,
+        around: I64,
         disk: Disk,
         style: Style,
         reading: Reading,
     ) -> None:
+        """around: the innermost definition around each candidate, as gather.enclosing has it."""
         self._snapshot = snapshot
         self._facts = facts
         self._plan = plan
         self._table = candidates
+        self._around = around
         self._disk = disk
         self._style = style
-        self._texts = _positive_texts(plan.tree, plan.case)
+        self._texts = [matcher_of(*text) for text in _positive_texts(plan.tree, plan.case)]
         self._words = word_pattern(plan.words)
         self._reading = reading
-        self._around: dict[int, int] = {}  # row -> innermost definition around it
+        self._names: dict[tuple[int, int], tuple[str, str]] = {}  # segment, definition -> dotted name, kind
 
     def hits(self, ranking: Ranking) -> Iterator[Hit]:
         """Yield hits in order; a line is shown once."""
         shown: set[tuple[int, int]] = set()
-        for i, row in enumerate(ranking.order.tolist()):
-            if i % ROWS_AT_ONCE == 0:
-                self._look_around(ranking.order[i : i + ROWS_AT_ONCE])
-            hit = self._hit(row, ranking)
-            if hit is None:
-                continue
-            key = (int(self._table.slot[row]), hit.line)
-            if key not in shown:
-                shown.add(key)
-                yield hit
+        for low in range(0, len(ranking.order), ROWS_AT_ONCE):
+            for row in self._rows(ranking, ranking.order[low : low + ROWS_AT_ONCE]):
+                hit = self._hit(row, ranking)
+                if hit is None:
+                    continue
+                key = (row.slot, hit.line)
+                if key not in shown:
+                    shown.add(key)
+                    yield hit
 
-    def _look_around(self, rows: I64) -> None:
-        """Find the definitions around many candidates together: one by one it is 0.1 ms each."""
+    def _rows(self, ranking: Ranking, rows: I64) -> Iterator[_Row]:
+        """Return candidates as numbers: taken one by one out of an array, each is 0.1 us more."""
         table = self._table
-        rows = rows[(table.definition[rows] < 0) & ~table.is_file[rows] & ~table.is_chunk[rows]]
-        found = definitions_at(self._snapshot, table.doc[rows], table.start[rows])
-        self._around = dict(zip(rows.tolist(), found.tolist(), strict=True))
+        columns = (
+            rows, table.slot[rows], table.doc[rows], table.start[rows], table.end[rows], table.chunk[rows],
+            table.definition[rows], self._around[rows], table.is_chunk[rows], table.is_file[rows],
+            ranking.score[rows],
+        )  # fmt: skip
+        return map(_Row, *(column.tolist() for column in columns))
 
-    def _hit(self, row: int, ranking: Ranking) -> Hit | None:
-        table = self._table
-        slot, doc = int(table.slot[row]), int(table.doc[row])
-        current = self._disk.look(slot)
+    def _hit(self, row: _Row, ranking: Ranking) -> Hit | None:
+        current = self._disk.look(row.slot)
         if current.state == "gone":
             return None
-        segment, ordinal = self._snapshot.locate_doc(doc)
-        indexed = self._reading.content(doc)
-        place = self._indexed_place(row, segment, indexed)
-        content, live = indexed, current.state == "changed"
-        if live:
-            content = current.content
-            moved = self._live_place(row, segment, indexed, content, place)
-            if moved is None:
-                return None
-            place = moved
-        return self._show(row, ranking, segment, ordinal, doc, slot, content, place, live)
+        if current.state == "changed":
+            return self._live_hit(row, ranking, current.content)
+        if self._plain(row):
+            passage = self._reading.passage(row.doc, row.start)
+            at = row.start - passage.offset
+            place = _Place(at, row.end - passage.offset, max(at, row.end - passage.offset - 1))
+            return self._show(row, ranking, passage, place, False)
+        content = self._reading.content(row.doc)
+        return self._show(row, ranking, Passage(content, 0, 1), self._indexed_place(row, content), False)
 
-    def _show(
-        self,
-        row: int,
-        ranking: Ranking,
-        segment: Segment,
-        ordinal: int,
-        doc: int,
-        slot: int,
-        content: bytes,
-        place: _Place,
-        live: bool,
-    ) -> Hit:
-        table, style = self._table, self._style
-        line = line_number(content, place.start)
+    def _plain(self, row: _Row) -> bool:
+        """Whether a hit is a line and nothing more, so that the lines next to it need not be read."""
+        return not (self._style.context or row.is_chunk or row.is_file) and row.definition < 0
+
+    def _live_hit(self, row: _Row, ranking: Ranking, content: bytes) -> Hit | None:
+        """Return a hit in a file that has this content now, if it is still one."""
+        indexed = self._reading.content(row.doc)
+        place = self._live_place(row, indexed, content, self._indexed_place(row, indexed))
+        return None if place is None else self._show(row, ranking, Passage(content, 0, 1), place, True)
+
+    def _show(self, row: _Row, ranking: Ranking, passage: Passage, place: _Place, live: bool) -> Hit:
+        facts, style, content = self._facts, self._style, passage.content
+        line = passage.line - 1 + line_number(content, place.start)
         span = line_span(content, place.start)
-        after = style.context or (CHUNK_CONTEXT if table.is_chunk[row] else 0)
-        context = (style.context, after)
-        matches = [] if table.is_file[row] else self._matches(content, place, span, context, row)
-        symbol, kind = self._symbol(row, segment, doc, place, live)
-        parts = ranking.parts if style.explain else {}
+        context = (style.context, style.context or (CHUNK_CONTEXT if row.is_chunk else 0))
+        matches = [] if row.is_file else self._matches(content, place, span, context, row)
+        symbol, kind = self._symbol(row, place, live)
+        if not content:
+            lines: tuple[Line, ...] = ()
+        elif context == (0, 0):
+            lines = (make_line(content, span, line, matches, style.chars_max),)
+        else:
+            lines = lines_around(content, place.start, line, matches, context, style.chars_max)
         return Hit(
-            path=os.fsdecode(self._facts.paths[slot] or b""),
+            path=os.fsdecode(facts.paths[row.slot] or b""),
             line=line,
             column=column(content, span[0], place.start),
             end_line=line + content.count(b"\n", place.start, place.last),
             kind=self._kind(row),
             symbol=symbol,
             symbol_kind=kind,
-            language=segment.language_name(ordinal),
-            score=round(float(ranking.score[row]), 6),
-            lines=lines_around(content, place.start, line, matches, context, style.chars_max)
-            if content
-            else (),
-            signals={name: round(float(values[row]), 6) for name, values in parts.items()},
+            language=facts.languages[facts.language[row.slot]],
+            score=round(row.score, 6),
+            lines=lines,
+            signals=_signals(ranking, row.number) if style.explain else {},
             live=live,
         )
 
-    def _kind(self, row: int) -> str:
+    def _kind(self, row: _Row) -> str:
         if self._plan.types:
             return self._plan.types
-        if self._table.is_file[row]:
+        if row.is_file:
             return "file"
-        return "symbol" if self._table.definition[row] >= 0 else "line"
+        return "symbol" if row.definition >= 0 else "line"
 
-    def _indexed_place(self, row: int, segment: Segment, content: bytes) -> _Place:
-        table = self._table
-        start, end = int(table.start[row]), int(table.end[row])
-        if table.is_chunk[row]:
-            best = self._best_line(segment, int(table.chunk[row]), content, start, end)
-            return _Place(best[0], best[1], max(best[0], end - 1))
-        definition = int(table.definition[row])
-        last = max(start, end - 1)
-        if definition >= 0:
-            last = max(last, int(segment.def_end[definition]) - 1)
-        return _Place(start, end, last)
+    def _segment(self, row: _Row) -> Segment:
+        return self._snapshot.locate_doc(row.doc)[0]
+
+    def _indexed_place(self, row: _Row, content: bytes) -> _Place:
+        if row.is_chunk:
+            best = self._best_line(self._segment(row), row.chunk, content, row.start, row.end)
+            return _Place(best[0], best[1], max(best[0], row.end - 1))
+        last = max(row.start, row.end - 1)
+        if row.definition >= 0:
+            last = max(last, int(self._segment(row).def_end[row.definition]) - 1)
+        return _Place(row.start, row.end, last)
 
     def _best_line(self, segment: Segment, chunk: int, content: bytes, start: int, end: int) -> Span:
         """Return the line of a chunk with most of the query's words; else its definition, else its start."""
@@ -189,20 +208,17 @@ class HitMaker:
             at = high + 1
         return (start, start) if best is None else (best[1], best[2])
 
-    def _live_place(
-        self, row: int, segment: Segment, indexed: bytes, content: bytes, place: _Place
-    ) -> _Place | None:
+    def _live_place(self, row: _Row, indexed: bytes, content: bytes, place: _Place) -> _Place | None:
         """Find a candidate again in the content that the file has now."""
         if not still_holds(self._plan.tree, content, self._plan.case):
             return None
-        table = self._table
-        if table.is_file[row]:
+        if row.is_file:
             return _Place(0, 0, 0)
         found: Span | None
-        definition = int(table.definition[row])
-        if definition >= 0:
-            found = find_name(segment.name(int(segment.def_name[definition])), content, place.start)
-        elif table.is_chunk[row]:
+        if row.definition >= 0:
+            segment = self._segment(row)
+            found = find_name(segment.name(int(segment.def_name[row.definition])), content, place.start)
+        elif row.is_chunk:
             found = same_line(indexed[slice(*line_span(indexed, place.start))], content, place.start)
         else:
             found = nearest(self._spans(content), place.start)
@@ -212,12 +228,12 @@ class HitMaker:
 
     def _spans(self, content: bytes) -> list[Span]:
         """Return the matches of all positive texts; of the query's words where it is a bare query."""
-        spans = [span for text in self._texts for span in matcher_of(*text).find(content, 1000)]
+        spans = [span for text in self._texts for span in text.find(content, 1000)]
         if not self._texts and self._words:
             spans += [match.span() for match in self._words.finditer(content)]
         return spans
 
-    def _matches(self, content: bytes, place: _Place, span: Span, context: Span, row: int) -> list[Span]:
+    def _matches(self, content: bytes, place: _Place, span: Span, context: Span, row: _Row) -> list[Span]:
         """Return the spans to mark on the lines shown."""
         low, high = span
         for _ in range(context[0]):
@@ -225,25 +241,34 @@ class HitMaker:
         for _ in range(context[1]):
             high = line_span(content, min(len(content), high + 1))[1]
         shown = content[low:high]
-        spans = [] if self._table.is_chunk[row] else [(place.start, place.end)]
+        spans = [] if row.is_chunk else [(place.start, place.end)]
         for text in self._texts:
-            spans += [(a + low, b + low) for a, b in matcher_of(*text).find(shown, 100)]
+            spans += [(a + low, b + low) for a, b in text.find(shown, 100)]
         if self._words and not self._texts:
             spans += [(m.start() + low, m.end() + low) for m in self._words.finditer(shown)]
         return [(a, b) for a, b in spans if b > a]
 
-    def _symbol(self, row: int, segment: Segment, doc: int, place: _Place, live: bool) -> tuple[str, str]:
+    def _symbol(self, row: _Row, place: _Place, live: bool) -> tuple[str, str]:
         """Return the dotted name and the kind of the definition that the hit is, or stands in."""
-        definition = int(self._table.definition[row])
-        if definition < 0 and not live and not self._table.is_file[row]:
-            known = self._around.get(row)
-            if known is None:
-                at = definitions_at(self._snapshot, np.array([doc]), np.array([place.start]))
-                known = int(at[0])
-            definition = known
+        definition = row.definition
+        if definition < 0 and not live and not row.is_file:
+            definition = row.around
+            if row.is_chunk:
+                at = definitions_at(self._snapshot, np.array([row.doc]), np.array([place.start]))
+                definition = int(at[0])
         if definition < 0:
             return "", ""
-        return dotted(segment, definition), KINDS[int(segment.def_kind[definition])]
+        segment = self._segment(row)
+        key = (segment.id, definition)
+        known = self._names.get(key)
+        if known is None:
+            kind = KINDS[int(segment.def_kind[definition])]
+            known = self._names[key] = (dotted(segment, definition), kind)
+        return known
+
+
+def _signals(ranking: Ranking, number: int) -> dict[str, float]:
+    return {name: round(float(values[number]), 6) for name, values in ranking.parts.items()}
 
 
 def still_holds(node: Node, content: bytes, case: Case) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -65,6 +66,11 @@ def query_terms(texts: Iterable[str]) -> tuple[Term, ...]:
 
     Stop words are left out unless nothing else is there.
     """
+    return _query_terms(tuple(texts))
+
+
+@lru_cache(maxsize=256)  # every step of a query asks
+def _query_terms(texts: tuple[str, ...]) -> tuple[Term, ...]:
     spelled = [word for text in texts for word in words(text.encode("utf-8", "surrogateescape"))]
     kept = [word for word in spelled if word.lower() not in STOP_WORDS] or spelled
     found: dict[bytes, Term] = {}

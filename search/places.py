@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from indexer.records import F32, I32, I64, U32, Bool
+from indexer.store.postings import spans
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 
@@ -93,11 +94,28 @@ def last_at_most(values: Any, low: I64, high: I64, keys: I64) -> I64:
     """Return for every i the last position p in [low[i], high[i]) with values[p] <= keys[i]; low[i] - 1 if
     none.
 
-    values  sorted within each run [low, high)
+    values  sorted within each run [low, high), below 2 ** 32, as the keys and positions are
     """
     low, high = low.astype(np.int64), high.astype(np.int64)
-    if not len(values):
-        return low - 1
+    runs, which = np.unique(low << _BITS | high, return_inverse=True)
+    first, length = runs >> _BITS, (runs & _MASK) - (runs >> _BITS)
+    if int(length.sum()) > RUNS_MAX:
+        return _bisected(values, low, high, keys)
+    # One table of all runs, told apart by the number above the value, is searched for all keys at once.
+    begin = np.cumsum(length) - length
+    table = np.repeat(np.arange(len(runs)) << _BITS, length) + values[spans(first, length)]
+    found = np.searchsorted(table, (which << _BITS) + keys, side="right") - 1
+    out: I64 = low + found - begin[which]
+    return out
+
+
+RUNS_MAX = 1 << 14  # values that are copied to be searched together: 20 us; bisecting step by step takes 100
+_BITS = 32
+_MASK = (1 << _BITS) - 1
+
+
+def _bisected(values: Any, low: I64, high: I64, keys: I64) -> I64:
+    """Return what `last_at_most` does, whatever the length of the runs."""
     top = len(values) - 1
     while (open_ := low < high).any():
         middle = (low + high) >> 1

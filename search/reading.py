@@ -52,6 +52,11 @@ class Reading:
             passages.setdefault(doc, []).append(Passage(content[start:end], offset, lines + 1))
             self._nbytes += end - start
 
+    def keep(self, doc: int, content: bytes) -> None:
+        """Keep a document."""
+        if self._nbytes <= KEPT_BYTES_MAX:
+            self._keep(doc, Passage(content, 0, 1))
+
     def passage(self, doc: int, offset: int) -> Passage:
         """Return lines of a document with the one at `offset` among them."""
         for passage in reversed(self._passages.get(doc, ())):
@@ -61,18 +66,18 @@ class Reading:
 
     def content(self, doc: int) -> bytes:
         """Return the content of a document."""
-        for passage in self._passages.get(doc, ()):
-            if not passage.offset and len(passage.content) == self._length(doc):
-                return passage.content
+        known = self._passages.get(doc)
+        if known is not None and len(known) == 1 and not known[0].offset:
+            segment, ordinal = self._snapshot.locate_doc(doc)
+            if len(known[0].content) == segment.doc_len[ordinal]:
+                return known[0].content
         return self._whole(doc).content
-
-    def _length(self, doc: int) -> int:
-        segment, ordinal = self._snapshot.locate_doc(doc)
-        return int(segment.doc_len[ordinal])
 
     def _whole(self, doc: int) -> Passage:
         segment, ordinal = self._snapshot.locate_doc(doc)
-        passage = Passage(segment.doc_bytes(ordinal), 0, 1)
+        return self._keep(doc, Passage(segment.doc_bytes(ordinal), 0, 1))
+
+    def _keep(self, doc: int, passage: Passage) -> Passage:
         self._passages[doc] = [passage]
         self._nbytes += len(passage.content)
         return passage

@@ -28,7 +28,8 @@ def line_number(content: bytes, offset: int) -> int:
 
 def column(content: bytes, start: int, offset: int) -> int:
     """Return the 1-based column, in characters, of an offset in the line that starts at `start`."""
-    return len(_text(content[start:offset])) + 1
+    before = content[start:offset]
+    return (len(before) if before.isascii() else len(_text(before))) + 1
 
 
 def lines_around(
@@ -71,6 +72,10 @@ def make_line(
     if end > start and content[end - 1] == 13:
         end -= 1
     inside = [(max(a, start), min(b, end)) for a, b in matches if a < end and b > start]
+    if (
+        end - start <= chars_max and (raw := content[start:end]).isascii()
+    ):  # bytes are characters, none is cut
+        return Line(number, raw.decode("ascii"), _shifted(inside, start), is_match)
     low = start
     if end - start > 4 * chars_max:  # do not decode megabytes for a line that is cut anyway
         first = inside[0][0] if inside else start
@@ -101,6 +106,12 @@ def clip(
     high = len(head) + len(kept)
     moved = [(max(a + shift, len(head)), min(b + shift, high)) for a, b in ranges]
     return head + kept + tail, [(a, b) for a, b in moved if a < b]
+
+
+def _shifted(spans: list[Span], start: int) -> tuple[Span, ...]:
+    """Return joined spans, counted from `start` on."""
+    merged = spans if len(spans) < 2 else _merged(spans)
+    return tuple([(a - start, b - start) for a, b in merged])
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:

@@ -204,7 +204,7 @@ class _Found:
         self.docs_max = docs_max
         self.per_doc = per_doc
         self.reason = ""
-        self._reading = reading
+        self.reading = reading
         self._docs: list[I64] = []  # one entry for each match
         self._starts: list[I64] = []
         self._ends: list[I64] = []
@@ -254,8 +254,8 @@ class _Found:
         self._docs.append(doc)
         self._starts.append(start - origin)
         self._ends.append(end - origin)
-        if self._reading is not None:
-            self._reading.note(base, segment, stretch, piece[np.diff(piece, prepend=-1) != 0])
+        if self.reading is not None:
+            self.reading.note(base, segment, stretch, piece[np.diff(piece, prepend=-1) != 0])
         if self.docs_max is not None and self._n_docs >= self.docs_max:
             self.reason = "documents"
         return not self.reason
@@ -299,7 +299,11 @@ def _search_stretch(stretch: Stretch, base: int, matcher: Matcher, found: _Found
                 break
             doc = bisect_right(starts, span[0]) - 1
             at = min(span[0], ends[doc])
-        found.add(docs[doc], matcher.find_in(stretch.content, starts[doc], ends[doc], found.per_doc, at))
+        low, high = starts[doc], ends[doc]
+        spans = matcher.find_in(stretch.content, low, high, found.per_doc, at)
+        if spans and found.reading is not None:
+            found.reading.keep(docs[doc], stretch.content[low:high])
+        found.add(docs[doc], spans)
         doc += 1
     found.read(doc, int((stretch.end[:doc] - stretch.start[:doc]).sum()))
     return not found.reason
