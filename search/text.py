@@ -28,9 +28,9 @@ from search.regex_trigrams import TrigramQuery
 from search.stretch import Stretch, doc_stretches, page_stretches
 
 STRETCH_BYTES = 1 << 20  # unpacked at a time, between two looks at the clock
-# A search that may stop early reads about as many pages at a time as will do, judged by those before.
-PAGES_MIN = 16
-MATCHING = 0.8  # share of the first pages that are taken to match
+# A search that may stop early reads about as many candidates at a time as will do, judged by those before.
+UNITS_MIN = 16
+MATCHING = 0.8  # share of the first ones that are taken to match
 READ_MORE = 2  # candidates that a search which may stop early is ready to read, for each document it wants
 
 
@@ -80,7 +80,7 @@ def search_docs(
 
     doc_mask  bool over all documents of the snapshot; None: all
     docs_max  stop after so many documents
-    turns     uint8 over all documents: they are read in order of turn, then of number; None: of number
+    turns     uint8 over all documents: they are read in order of turn; None: in order of number
     query     a stronger trigram condition on documents than the matcher's own, if the caller knows one
     reading   keeps what was unpacked and matches
 
@@ -124,14 +124,15 @@ def _work(
 
 def _in_turn(work: Iterator[Work], turns: U8, pages: bool) -> Iterator[Work]:
     """Yield the work by turn; the first turn comes segment by segment, as its lists are read."""
-    waiting: list[list[Work]] = [[] for _ in range(int(turns.max(initial=0)) + 1)]
+    later: list[tuple[Contents, int, I64, U8]] = []
     for segment, base, units in work:
         turn = turns[base + (segment.page_doc[units] if pages else units)]
-        for number, part in enumerate(waiting):
-            part.append((segment, base, units[turn == number]))
-        yield waiting[0].pop()
-    for part in waiting:
-        yield from part
+        if len(units):
+            later.append((segment, base, units, turn))
+            yield segment, base, units[turn == 0]
+    for number in range(1, int(turns.max(initial=0)) + 1):
+        for segment, base, units, turn in later:
+            yield segment, base, units[turn == number]
 
 
 @lru_cache(maxsize=512)
@@ -146,38 +147,40 @@ def _search_pages(
     segment: Contents, base: int, pages: I64, finder: LineFinder, found: _Found, budget: Budget
 ) -> bool:
     """Search pages; False if the search is to stop."""
-    for stretch in _stretches(segment, pages, found):
-        if budget.over():
-            found.reason = "time"
-            return False
-        start, end = finder.find(stretch, True)
-        piece = np.searchsorted(stretch.start, start, side="right") - 1
-        inside = start < stretch.end[piece]  # what lies between documents is none of theirs
-        if not found.add_all(base, segment, stretch, piece[inside], start[inside], end[inside]):
-            return False
+    for part in _portions(segment.page_at[pages + 1] - segment.page_at[pages], found):
+        for stretch in page_stretches(segment, np.sort(pages[part]), 2 * STRETCH_BYTES):
+            if budget.over():
+                found.reason = "time"
+                return False
+            start, end = finder.find(stretch, True)
+            piece = np.searchsorted(stretch.start, start, side="right") - 1
+            inside = start < stretch.end[piece]  # what lies between documents is none of theirs
+            if not found.add_all(base, segment, stretch, piece[inside], start[inside], end[inside]):
+                return False
     return True
-
-
-def _stretches(segment: Contents, pages: I64, found: _Found) -> Iterator[Stretch]:
-    """Yield pages in order, no more at a time than will probably do."""
-    ends = np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])
-    low = 0
-    while low < len(pages):
-        before = int(ends[low - 1]) if low else 0
-        high = int(np.searchsorted(ends, before + STRETCH_BYTES, side="right"))
-        high = max(low + 1, min(high, low + found.pages_wanted()))
-        yield from page_stretches(segment, pages[low:high], 2 * STRETCH_BYTES)
-        low = high
 
 
 def _search_documents(
     segment: Contents, base: int, ordinals: I64, matcher: Matcher, found: _Found, budget: Budget
 ) -> bool:
     """Search whole documents; False if the search is to stop."""
-    for stretch in doc_stretches(segment, ordinals, STRETCH_BYTES):
-        if not _search_stretch(stretch, base, matcher, found, budget):
-            return False
+    for part in _portions(segment.doc_len[ordinals], found):
+        for stretch in doc_stretches(segment, np.sort(ordinals[part]), 2 * STRETCH_BYTES):
+            if not _search_stretch(stretch, base, matcher, found, budget):
+                return False
     return True
+
+
+def _portions(nbytes: I64 | U32, found: _Found) -> Iterator[slice]:
+    """Yield what to read next, no more at a time than will probably do."""
+    ends = np.cumsum(nbytes, dtype=np.int64)
+    low = 0
+    while low < len(ends):
+        before = int(ends[low - 1]) if low else 0
+        high = int(np.searchsorted(ends, before + STRETCH_BYTES, side="right"))
+        high = max(low + 1, min(high, low + found.wanted()))
+        yield slice(low, high)
+        low = high
 
 
 def scan_docs(
@@ -229,12 +232,12 @@ class _Found:
         if self.docs_max is not None and self._n_docs >= self.docs_max:
             self.reason = "documents"
 
-    def pages_wanted(self) -> int:
-        """Return how many pages will probably do."""
+    def wanted(self) -> int:
+        """Return how many more candidates will probably do."""
         if self.docs_max is None:
             return PAGES_MAX
         matching = (self._n_docs + MATCHING) / (self._candidates + 1)
-        return max(PAGES_MIN, int((self.docs_max - self._n_docs) / matching))
+        return max(UNITS_MIN, int((self.docs_max - self._n_docs) / matching))
 
     def add_all(
         self, base: int, segment: Contents, stretch: Stretch, piece: I64, start: I64, end: I64
