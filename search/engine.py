@@ -96,6 +96,7 @@ class Engine:
             ranked=ranked,
             case=case,
             per_doc=max(10, min(request.limit, 10_000)),
+            lines_max=request.limit,
             text_budget_ms=self._settings.query.text_budget_ms,
         )
         scope = _scope(request, facts)

@@ -7,6 +7,7 @@ candidates for ranking, so nothing is searched twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -50,7 +51,7 @@ from search.query import Meaning, Similar
 from search.reading import Reading
 from search.regex_trigrams import TrigramQuery, conjunction
 from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
-from search.text import TextMatches, search_docs
+from search.text import Order, TextMatches, search_docs
 
 QUALIFIED_PER_DOC = 10_000  # matches of one document that `in:` and `kind:` choose from
 
@@ -88,6 +89,7 @@ class Search:
     ranked: RankedRetriever
     case: Case = "smart"
     per_doc: int = 10  # matches kept of one document
+    lines_max: int = 10  # lines that are shown at most
     text_budget_ms: float = 2000.0
     reading: Reading = field(init=False)
     evidence: list[Evidence] = field(default_factory=list)
@@ -184,31 +186,47 @@ class TextFound:
     """What a text search found."""
 
     places: Places
+    docs: int
     candidates: int  # documents that were read
-    reason: str  # "" or why it stopped early: "time", "documents"
+    reason: str  # why it stopped early: "time" or "documents"; else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a text search has found enough."""
+
+    docs_max: int
+    lines_max: int | None = None  # once the search is long
+    first: I64 | None = None  # documents that come before all others; None: in the order they are stored
 
 
 def search_texts(
     matcher: Matcher,
     mask: Bool,
     search: Search,
-    docs_max: int | None,
+    limits: Limits | None,
     per_doc: int,
     query: TrigramQuery | None = None,
 ) -> TextFound:
-    """Search the documents of a mask; with a limit, those that ranking does not demote come first."""
+    """Search the documents of a mask; with limits, those that ranking does not demote come first."""
+    order = None
+    if limits is not None:
+        best = limits.first is not None
+        turns = search.facts.turns(search.snapshot, by_length=best)
+        order = Order(turns, np.empty(0, np.int64) if limits.first is None else limits.first, crowded=best)
     found = search_docs(
         search.snapshot,
         matcher,
         mask,
         search.budget.part(search.text_budget_ms),
-        docs_max=docs_max,
+        docs_max=None if limits is None else limits.docs_max,
+        lines_max=None if limits is None else limits.lines_max,
         per_doc=per_doc,
-        turns=None if docs_max is None else search.facts.turns(search.snapshot),
+        order=order,
         query=query,
         reading=search.reading,
     )
-    return TextFound(places_of(found), found.candidates, found.reason)
+    return TextFound(places_of(found), len(found), found.candidates, found.reason)
 
 
 def places_of(found: TextMatches) -> Places:
@@ -264,7 +282,10 @@ def _text(
     mask = search.facts.doc_mask(slots)
     qualified = bool(node.places or node.kinds)
     per_doc = QUALIFIED_PER_DOC if qualified else search.per_doc if positive else 1
-    found = search_texts(matcher, mask, search, docs_max, per_doc, stronger if positive else None)
+    limits = None
+    if docs_max is not None:
+        limits = Limits(docs_max, search.lines_max, _defining(node, mask, search))
+    found = search_texts(matcher, mask, search, limits, per_doc, stronger if positive else None)
     places = found.places
     if node.places:
         places = _in_places(search.snapshot, places, node.places)
@@ -277,7 +298,7 @@ def _text(
         if found.reason == "time":
             search.stop(f"budget: {node} read {found.candidates} files in {search.text_budget_ms:.0f} ms")
         else:
-            search.stop(f"budget: stopped after {docs_max} files with {node}")
+            search.stop(f"budget: stopped after {found.docs} files with {node}")
         if not positive:  # what was not read may match: nothing of it may be admitted
             docs = np.flatnonzero(_candidates(search.snapshot, matcher, mask))
     out = _with_docs(docs, slots, search)
@@ -285,6 +306,28 @@ def _text(
     if positive:
         search.evidence.append(Evidence("text", places, node))
     return out
+
+
+def _defining(node: Text, mask: Bool, search: Search) -> I64:
+    """Return documents that define the name which a text is, if it is one: the best of them must be read."""
+    name = _NAME.fullmatch(node.text) if node.regex else _NAME_ALONE.fullmatch(node.text)
+    if name is None:
+        return np.empty(0, np.int64)
+    spelled = name[1].encode()
+    parts = [np.empty(0, np.int64)]
+    for segment, base in zip(search.snapshot.segments, search.snapshot.seg_base.tolist(), strict=False):
+        number = segment.names_exact(spelled)
+        if number >= 0:
+            parts.append(segment.doc_of_def(segment.defs_of_name(number)).astype(np.int64) + base)
+    docs = np.unique(np.concatenate(parts))
+    docs = docs[mask[docs]]
+    turns = search.facts.turns(search.snapshot, by_length=True)
+    return np.sort(docs[np.argsort(turns[docs], kind="stable")][:DEFINING_MAX])
+
+
+DEFINING_MAX = 16  # documents that are read first because they define what is looked for
+_NAME = re.compile(r"(?:\\b)?([A-Za-z_][A-Za-z_0-9]{2,})(?:\\b)?")  # a pattern that is a name
+_NAME_ALONE = re.compile(r"([A-Za-z_][A-Za-z_0-9]{2,})")
 
 
 def _names(node: Names | OfKind, slots: Bool, search: Search, positive: bool) -> Bool:

@@ -6,7 +6,7 @@ is microseconds a query. A new generation usually differs in a few files and tak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ class RootFacts:
     words: dict[bytes, tuple[I64, F32]]  # term -> (slots, share of the path)
     _names: tuple[bytes, I64] | None = None
     _names_at: I64 | None = None
-    _turns: U8 | None = None
+    _turns: dict[bool, U8] = field(default_factory=dict)
     _slots: tuple[I64, Bool] | None = None
 
     def slots_at(self, positions: I64) -> I64:
@@ -111,21 +111,24 @@ class RootFacts:
         slots = first[docs]
         return slots[slots >= 0]
 
-    def turns(self, snapshot: Snapshot) -> U8:
+    def turns(self, snapshot: Snapshot, by_length: bool) -> U8:
         """Return when a search that stops early reads each document (uint8, all documents): lowest first.
 
-        What ranking demotes comes last. Else short ones come first: where the words of a query stand in a
-        short text, they more often stand together, and for the time of reading one long text twenty short
-        ones answer. Linux 6.1: 64 files with "use after free" among 1,000 read instead of 6,453.
+        What ranking demotes comes last. `by_length` lets short documents come before long ones: where the
+        words of a query stand in a short text they more often stand together. Linux 6.1: a megabyte of
+        candidates of "use after free" holds 1.6 files with it up to 16 KiB, 0.2 up to 64, 0.16 above.
         """
-        if self._turns is None:
-            parts = [np.searchsorted(TURN_BYTES, segment.doc_len) for segment in snapshot.segments]
-            turns = np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.uint8)
-            plain = np.zeros(self.n_docs, np.bool_)
-            plain[self.doc[self.alive & (self.flags == 0)]] = True
-            turns[~plain] += len(TURN_BYTES) + 1
-            self._turns = turns
-        return self._turns
+        known = self._turns.get(by_length)
+        if known is None:
+            turns = np.zeros(self.n_docs, np.uint8)
+            if by_length:
+                parts = [np.searchsorted(TURN_BYTES, segment.doc_len) for segment in snapshot.segments]
+                turns[:] = np.concatenate([np.zeros(0, np.int64), *parts])
+            demoted = np.ones(self.n_docs, np.bool_)
+            demoted[self.doc[self.alive & (self.flags == 0)]] = False
+            turns[demoted] += len(TURN_BYTES) + 1 if by_length else 1
+            known = self._turns[by_length] = turns
+        return known
 
     def names_joined(self) -> tuple[bytes, I64]:
         """Return the file names as `joined` and `offsets` have the paths."""

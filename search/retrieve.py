@@ -8,7 +8,7 @@ import numpy as np
 
 from config.settings import Rank
 from indexer.records import F32, I64, Bool
-from search.evaluate import Search, chunks_of_kinds, matcher_of, restrict_to_kinds, search_texts
+from search.evaluate import Limits, Search, chunks_of_kinds, matcher_of, restrict_to_kinds, search_texts
 from search.gather import ChunkList, path_scores
 from search.lexical import best_chunks, query_terms
 from search.places import Places, join_places, no_places
@@ -111,11 +111,11 @@ class _Run:
         parts: list[Places] = []
         for i, word in enumerate(words):
             last = i == len(words) - 1
-            docs_max = max(DOCS_MAX, self.limit) if last else None
             matcher = matcher_of(word, False, search.case)
-            found = search_texts(matcher, mask, search, docs_max, search.per_doc)
+            limits = Limits(max(DOCS_MAX, self.limit)) if last else None
+            found = search_texts(matcher, mask, search, limits, search.per_doc)
             if found.reason:
-                stopped = "some time" if found.reason == "time" else f"{docs_max} files"
+                stopped = "some time" if found.reason == "time" else f"{found.docs} files"
                 search.stop(f'budget: text "{word}" stopped after {stopped}; more may contain it')
             mask = np.zeros(search.facts.n_docs, np.bool_)
             mask[found.places.doc] = True

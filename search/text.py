@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from search.budget import Budget
 from search.candidates import Contents, TrigramFilter, as_ordinals, pages_of
 from search.lines import LineFinder
 from search.matcher import PER_DOC, Matcher, Span
+from search.rank import PER_FILE
 from search.reading import Reading
 from search.regex_syntax import can_be_empty
 from search.regex_trigrams import TrigramQuery
@@ -31,6 +33,7 @@ STRETCH_BYTES = 1 << 20  # unpacked at a time, between two looks at the clock
 # A search that may stop early reads about as many candidates at a time as will do, judged by those before.
 UNITS_MIN = 16
 MATCHING = 0.8  # share of the first ones that are taken to match
+LONG_BYTES = 4 << 20  # of text, after which a search is long: it stops where it has the lines to show
 READ_MORE = 2  # candidates that a search which may stop early is ready to read, for each document it wants
 
 
@@ -55,6 +58,15 @@ class TextMatches:
         return np.repeat(self.docs, np.diff(self.offsets))
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """In which order documents are read by a search that may stop early."""
+
+    turns: U8  # over all documents of the snapshot: lower ones first; within a turn in order of number
+    first: I64  # documents that come before all others, ascending
+    crowded: bool  # within a turn, those first that share a block with most others
+
+
 class SegmentSource(Protocol):
     """What text search needs of a snapshot."""
 
@@ -71,8 +83,9 @@ def search_docs(
     budget: Budget,
     *,
     docs_max: int | None = None,
+    lines_max: int | None = None,
     per_doc: int = PER_DOC,
-    turns: U8 | None = None,
+    order: Order | None = None,
     query: TrigramQuery | None = None,
     reading: Reading | None = None,
 ) -> TextMatches:
@@ -80,19 +93,22 @@ def search_docs(
 
     doc_mask  bool over all documents of the snapshot; None: all
     docs_max  stop after so many documents
-    turns     uint8 over all documents: they are read in order of turn; None: in order of number
+    lines_max  stop after so many matching lines, PER_FILE of each document counted, once the search is long
+    order     in which they are read; None: in order of number
     query     a stronger trigram condition on documents than the matcher's own, if the caller knows one
     reading   keeps what was unpacked and matches
 
     The result is a function of the arguments unless time runs out. Raises Cancelled.
     """
-    found = _Found(docs_max, per_doc, reading)
+    found = _Found(docs_max, lines_max, per_doc, reading)
     wanted = None if docs_max is None else READ_MORE * docs_max
     narrow = TrigramFilter(matcher.query if query is None else query, wanted)
     finder = line_finder(matcher)
     pages = finder is not None
-    work = _work(snapshot, narrow, doc_mask, pages, query is not None)
-    for segment, base, units in work if turns is None else _in_turn(work, turns, pages):
+    plain = _Sources(snapshot, narrow, pages, query is not None)
+    for segment, base, units in plain.work(doc_mask) if order is None else _ordered(plain, doc_mask, order):
+        if order is not None and order.crowded and narrow.query.op != "all":
+            units = _crowded_first(segment, units, found.wanted(), pages)
         if finder is not None:
             going = _search_pages(segment, base, units, finder, found, budget)
         else:
@@ -105,34 +121,67 @@ def search_docs(
 Work = tuple[Contents, int, I64]  # a segment, its first document, and its pages or documents that may match
 
 
-def _work(
-    snapshot: SegmentSource, narrow: TrigramFilter, doc_mask: Bool | None, pages: bool, about_docs: bool
-) -> Iterator[Work]:
-    """Yield what is to be read, segment by segment; a search that stops early has read no further lists.
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where the work of one search comes from."""
 
-    about_docs  the condition is on documents, and says nothing about single pages
-    """
-    for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
-        among = as_ordinals(doc_mask, base, segment.n_docs)
-        if pages and not about_docs:
-            yield segment, base, narrow.pages(segment, among)
-            continue
-        ordinals = narrow.candidates(segment, among)
+    snapshot: SegmentSource
+    narrow: TrigramFilter
+    pages: bool  # units are pages, not documents
+    about_docs: bool  # the condition is on documents, and says nothing about single pages
+
+    def work(self, doc_mask: Bool | None) -> Iterator[Work]:
+        """Yield what is to be read, segment by segment; a search that stops early reads no further lists."""
+        for segment, base in zip(self.snapshot.segments, self.snapshot.seg_base.tolist(), strict=False):
+            among = as_ordinals(doc_mask, base, segment.n_docs)
+            yield segment, base, self.units(segment, among)
+
+    def units(self, segment: Contents, among: I64 | None) -> I64:
+        """Return the pages or documents of a segment that may match."""
+        if self.pages and not self.about_docs:
+            return self.narrow.pages(segment, among)
+        ordinals = self.narrow.candidates(segment, among)
         ordinals = np.arange(segment.n_docs) if ordinals is None else ordinals
-        yield segment, base, pages_of(segment, ordinals) if pages else ordinals
+        return pages_of(segment, ordinals) if self.pages else ordinals
 
 
-def _in_turn(work: Iterator[Work], turns: U8, pages: bool) -> Iterator[Work]:
-    """Yield the work by turn; the first turn comes segment by segment, as its lists are read."""
+def _ordered(sources: _Sources, doc_mask: Bool | None, order: Order) -> Iterator[Work]:
+    """Yield the work in order; the first turn comes segment by segment, as its lists are read."""
+    turns, last = order.turns, int(order.turns.max(initial=0))
+    if len(order.first):
+        yield from _first_work(sources, doc_mask, order.first)
+        turns = turns.copy()
+        turns[order.first] = last + 1  # done
     later: list[tuple[Contents, int, I64, U8]] = []
-    for segment, base, units in work:
-        turn = turns[base + (segment.page_doc[units] if pages else units)]
+    for segment, base, units in sources.work(doc_mask):
+        turn = turns[base + (segment.page_doc[units] if sources.pages else units)]
         if len(units):
             later.append((segment, base, units, turn))
             yield segment, base, units[turn == 0]
-    for number in range(1, int(turns.max(initial=0)) + 1):
+    for number in range(1, last + 1):
         for segment, base, units, turn in later:
             yield segment, base, units[turn == number]
+
+
+def _first_work(sources: _Sources, doc_mask: Bool | None, first: I64) -> Iterator[Work]:
+    docs = first if doc_mask is None else first[doc_mask[first]]
+    bounds = np.searchsorted(docs, sources.snapshot.seg_base).tolist()
+    bases = sources.snapshot.seg_base.tolist()
+    for segment, base, (low, high) in zip(sources.snapshot.segments, bases, pairwise(bounds), strict=False):
+        if high > low:
+            yield segment, base, sources.units(segment, docs[low:high] - base)
+
+
+def _crowded_first(segment: Contents, units: I64, wanted: int, pages: bool) -> I64:
+    """Return candidates with those first that share a block with most others.
+
+    Where many more are there than will be read, four are unpacked at the price of one.
+    """
+    if len(units) <= wanted:
+        return units
+    block = np.searchsorted(segment.block_page, units if pages else segment.doc_page[units], side="right")
+    crowd = np.bincount(block)[block]
+    return units[np.argsort(-crowd, kind="stable")]
 
 
 @lru_cache(maxsize=512)
@@ -187,7 +236,7 @@ def scan_docs(
     snapshot: SegmentSource, matcher: Matcher, doc_mask: Bool | None, budget: Budget, **limits: int
 ) -> TextMatches:
     """Return what `search_docs` does by reading every document: its slow, obvious twin."""
-    found = _Found(limits.get("docs_max"), limits.get("per_doc", PER_DOC))
+    found = _Found(limits.get("docs_max"), None, limits.get("per_doc", PER_DOC))
     for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
         for ordinal in range(segment.n_docs):
             if found.reason or (doc_mask is not None and not doc_mask[base + ordinal]):
@@ -203,8 +252,11 @@ def scan_docs(
 class _Found:
     """Matches as they are collected."""
 
-    def __init__(self, docs_max: int | None, per_doc: int, reading: Reading | None = None) -> None:
+    def __init__(
+        self, docs_max: int | None, lines_max: int | None, per_doc: int, reading: Reading | None = None
+    ) -> None:
         self.docs_max = docs_max
+        self._lines_max = lines_max
         self.per_doc = per_doc
         self.reason = ""
         self.reading = reading
@@ -215,6 +267,8 @@ class _Found:
         self._last = -1
         self._candidates = 0
         self._bytes = 0
+        self._lines = 0
+        self._uncounted: list[tuple[bytes, I64, I64]] = []  # text, document and start of matches
 
     def read(self, docs: int, nbytes: int) -> None:
         self._candidates += docs
@@ -231,6 +285,17 @@ class _Found:
         self._n_docs += 1
         if self.docs_max is not None and self._n_docs >= self.docs_max:
             self.reason = "documents"
+
+    def lines_do(self, content: bytes, doc: I64, start: I64) -> bool:
+        """Count the lines of some matches; True if there are enough of them for a search of this length."""
+        if self._lines_max is None:
+            return False
+        self._uncounted.append((content, doc, start))
+        if self._bytes < LONG_BYTES:
+            return False
+        self._lines += sum(count_lines(*matches) for matches in self._uncounted)
+        self._uncounted = []
+        return self._lines >= self._lines_max
 
     def wanted(self) -> int:
         """Return how many more candidates will probably do."""
@@ -259,7 +324,8 @@ class _Found:
         self._ends.append(end - origin)
         if self.reading is not None:
             self.reading.note(base, segment, stretch, piece[np.diff(piece, prepend=-1) != 0])
-        if self.docs_max is not None and self._n_docs >= self.docs_max:
+        enough = self.docs_max is not None and self._n_docs >= self.docs_max
+        if enough or self.lines_do(stretch.content, doc, start):
             self.reason = "documents"
         return not self.reason
 
@@ -282,6 +348,24 @@ class _Found:
         )
 
 
+def count_lines(content: bytes, doc: I64, start: I64) -> int:
+    """Return how many lines the first matches of each document stand in, at most PER_FILE of a document.
+
+    doc, start  of each match, in order; `start` counts in `content`
+    """
+    lines = 0
+    last, of_doc, before = -1, 0, 0
+    for number, at in zip(doc.tolist(), start.tolist(), strict=True):
+        if number != last:
+            last, of_doc = number, 1
+        elif of_doc < PER_FILE and content.find(b"\n", before, at) >= 0:
+            of_doc += 1
+        else:
+            continue
+        lines, before = lines + 1, at
+    return lines
+
+
 def _search_stretch(stretch: Stretch, base: int, matcher: Matcher, found: _Found, budget: Budget) -> bool:
     """Look for matches in every document of a stretch, in one call where the pattern allows it.
 
@@ -292,6 +376,8 @@ def _search_stretch(stretch: Stretch, base: int, matcher: Matcher, found: _Found
         found.reason = "time"
     docs = (stretch.ordinals + base).tolist()
     starts, ends = stretch.start.tolist(), stretch.end.tolist()
+    matching: list[int] = []
+    places: list[int] = []
     doc = 0
     while doc < len(docs) and not found.reason:
         at = starts[doc]
@@ -307,6 +393,10 @@ def _search_stretch(stretch: Stretch, base: int, matcher: Matcher, found: _Found
         if spans and found.reading is not None:
             found.reading.keep(docs[doc], stretch.content[low:high])
         found.add(docs[doc], spans)
+        matching += [docs[doc]] * len(spans)
+        places += [low + span[0] for span in spans]
         doc += 1
     found.read(doc, int((stretch.end[:doc] - stretch.start[:doc]).sum()))
+    if found.lines_do(stretch.content, np.array(matching, np.int64), np.array(places, np.int64)):
+        found.reason = "documents"
     return not found.reason

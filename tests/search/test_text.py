@@ -16,11 +16,13 @@ from config.errors import Cancelled
 from indexer.records import I64
 from indexer.store.segment import Segment
 from indexer.trigram import trigrams
+from search import text
 from search.budget import Budget
 from search.candidates import TrigramFilter
 from search.compiled import BadPattern, compile_pattern
 from search.matcher import Case, Matcher, matching_lines
-from search.text import TextMatches, scan_docs, search_docs
+from search.rank import PER_FILE
+from search.text import Order, TextMatches, scan_docs, search_docs
 from tests.support import small_segment
 
 FOREVER = Budget(1e9)
@@ -102,15 +104,42 @@ def test_limits_and_masks_cut_the_same_list(snapshot: Snapshot, pattern: str) ->
 
 @pytest.mark.parametrize("pattern", ["foo", "^", "[^;]*", "parse_config"])
 @pytest.mark.parametrize("docs_max", [1, 3, 100])
-def test_documents_are_read_by_turn(snapshot: Snapshot, pattern: str, docs_max: int) -> None:
+@pytest.mark.parametrize("crowded", [False, True])
+def test_documents_are_read_in_order(snapshot: Snapshot, pattern: str, docs_max: int, crowded: bool) -> None:
     matcher = Matcher(pattern)
     n_docs = int(snapshot.seg_base[-1])
     turns = np.random.default_rng(docs_max).integers(0, 3, n_docs).astype(np.uint8)
+    named = [2, 7, n_docs - 1]
+    order = Order(turns, np.array(named, np.int64), crowded)
     whole = listed(scan_docs(snapshot, matcher, None, FOREVER))
-    by_turn = sorted(whole, key=lambda match: (int(turns[match[0]]), match[0]))
-    found = search_docs(snapshot, matcher, None, FOREVER, docs_max=docs_max, turns=turns)
-    assert listed(found) == by_turn[:docs_max]
+    in_order = sorted(whole, key=lambda match: (-1 if match[0] in named else int(turns[match[0]]), match[0]))
+    found = search_docs(snapshot, matcher, None, FOREVER, docs_max=docs_max, order=order)
+    assert listed(found) == in_order[:docs_max]
     assert found.complete == (len(whole) < docs_max)
+
+
+@pytest.mark.parametrize("lines_max", [1, 4, 1000])
+def test_a_long_search_stops_where_it_has_the_lines_to_show(
+    snapshot: Snapshot, lines_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "LONG_BYTES", 0)
+    monkeypatch.setattr(text, "UNITS_MIN", 1)
+    monkeypatch.setattr(text, "MATCHING", 1e9)
+    for pattern in ("foo", r"foo\s+", "parse_config"):
+        matcher = Matcher(pattern)
+        whole = listed(scan_docs(snapshot, matcher, None, FOREVER))
+        found = search_docs(snapshot, matcher, None, FOREVER, docs_max=1000, lines_max=lines_max)
+        got = listed(found)
+        assert got == whole[: len(got)]
+        lines = sum(_lines(snapshot, doc, spans) for doc, spans in got)
+        assert lines >= lines_max or (found.complete and got == whole)
+        assert lines - _lines(snapshot, *got[-1]) < lines_max
+
+
+def _lines(snapshot: Snapshot, doc: int, spans: list[tuple[int, int]]) -> int:
+    at = int(np.searchsorted(snapshot.seg_base, doc, side="right")) - 1
+    content = snapshot.segments[at].doc_bytes(doc - int(snapshot.seg_base[at]))
+    return min(PER_FILE, len({content.count(b"\n", 0, start) for start, _ in spans}))
 
 
 def test_an_empty_mask_reads_nothing(snapshot: Snapshot) -> None:
