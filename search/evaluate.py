@@ -196,7 +196,7 @@ class Limits:
     """When a text search has found enough."""
 
     docs_max: int
-    lines_max: int | None = None  # once the search is long
+    lines_max: int | None = None  # that will be shown
     first: I64 | None = None  # documents that come before all others; None: in the order they are stored
 
 
@@ -325,7 +325,7 @@ def _defining(node: Text, mask: Bool, search: Search) -> I64:
     return np.sort(docs[np.argsort(turns[docs], kind="stable")][:DEFINING_MAX])
 
 
-DEFINING_MAX = 16  # documents that are read first because they define what is looked for
+DEFINING_MAX = 3  # documents that are read first because they define what is looked for
 _NAME = re.compile(r"(?:\\b)?([A-Za-z_][A-Za-z_0-9]{2,})(?:\\b)?")  # a pattern that is a name
 _NAME_ALONE = re.compile(r"([A-Za-z_][A-Za-z_0-9]{2,})")
 

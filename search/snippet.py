@@ -110,14 +110,14 @@ def clip(
 
 def _shifted(spans: list[Span], start: int) -> tuple[Span, ...]:
     """Return joined spans, counted from `start` on."""
-    merged = spans if len(spans) < 2 else _merged(spans)
-    return tuple([(a - start, b - start) for a, b in merged])
+    merged = _merged(spans)
+    return tuple([(a - start, b - start) for a, b in merged] if start else merged)
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
     """Join spans that overlap or touch."""
     out: list[Span] = []
-    for a, b in sorted(spans):
+    for a, b in sorted(set(spans)):
         if out and a <= out[-1][1]:
             out[-1] = (out[-1][0], max(b, out[-1][1]))
         else:

@@ -9,11 +9,12 @@ that would reach past its document is looked for again inside of it. Patterns th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -33,7 +34,11 @@ STRETCH_BYTES = 1 << 20  # unpacked at a time, between two looks at the clock
 # A search that may stop early reads about as many candidates at a time as will do, judged by those before.
 UNITS_MIN = 16
 MATCHING = 0.8  # share of the first ones that are taken to match
-LONG_BYTES = 4 << 20  # of text, after which a search is long: it stops where it has the lines to show
+# It has lines enough when there are those to show, and as many as ranking wants to choose from at least;
+# after LONG_BYTES, when there are those to show. Lines beyond PER_FILE of a document do not count.
+LINES_MIN = 64
+LONG_BYTES = 1 << 20
+LINES_OF_DOC = 1.5  # as many a document is taken to have at first
 READ_MORE = 2  # candidates that a search which may stop early is ready to read, for each document it wants
 
 
@@ -93,7 +98,7 @@ def search_docs(
 
     doc_mask  bool over all documents of the snapshot; None: all
     docs_max  stop after so many documents
-    lines_max  stop after so many matching lines, PER_FILE of each document counted, once the search is long
+    lines_max  lines that will be shown at most: stop when there are enough to choose them from
     order     in which they are read; None: in order of number
     query     a stronger trigram condition on documents than the matcher's own, if the caller knows one
     reading   keeps what was unpacked and matches
@@ -179,9 +184,21 @@ def _crowded_first(segment: Contents, units: I64, wanted: int, pages: bool) -> I
     """
     if len(units) <= wanted:
         return units
-    block = np.searchsorted(segment.block_page, units if pages else segment.doc_page[units], side="right")
+    block = _page_blocks(segment)[units if pages else segment.doc_page[units]]
     crowd = np.bincount(block)[block]
     return units[np.argsort(-crowd, kind="stable")]
+
+
+def _page_blocks(segment: Contents) -> I64:
+    """Return the block of each page; made once, segments do not change."""
+    known = _blocks.get(segment)
+    if known is None:
+        bounds = segment.block_page.astype(np.int64)
+        known = _blocks[segment] = np.repeat(np.arange(len(bounds) - 1), bounds[1:] - bounds[:-1])
+    return known
+
+
+_blocks: WeakKeyDictionary[Contents, I64] = WeakKeyDictionary()
 
 
 @lru_cache(maxsize=512)
@@ -196,8 +213,9 @@ def _search_pages(
     segment: Contents, base: int, pages: I64, finder: LineFinder, found: _Found, budget: Budget
 ) -> bool:
     """Search pages; False if the search is to stop."""
-    for part in _portions(segment.page_at[pages + 1] - segment.page_at[pages], found):
-        for stretch in page_stretches(segment, np.sort(pages[part]), 2 * STRETCH_BYTES):
+    at = segment.page_at
+    for part in _portions(pages, lambda some: at[some + 1] - at[some], found):
+        for stretch in page_stretches(segment, part, 2 * STRETCH_BYTES):
             if budget.over():
                 found.reason = "time"
                 return False
@@ -213,23 +231,22 @@ def _search_documents(
     segment: Contents, base: int, ordinals: I64, matcher: Matcher, found: _Found, budget: Budget
 ) -> bool:
     """Search whole documents; False if the search is to stop."""
-    for part in _portions(segment.doc_len[ordinals], found):
-        for stretch in doc_stretches(segment, np.sort(ordinals[part]), 2 * STRETCH_BYTES):
+    for part in _portions(ordinals, lambda some: segment.doc_len[some], found):
+        for stretch in doc_stretches(segment, part, 2 * STRETCH_BYTES):
             if not _search_stretch(stretch, base, matcher, found, budget):
                 return False
     return True
 
 
-def _portions(nbytes: I64 | U32, found: _Found) -> Iterator[slice]:
-    """Yield what to read next, no more at a time than will probably do."""
-    ends = np.cumsum(nbytes, dtype=np.int64)
+def _portions(units: I64, nbytes: Callable[[I64], I64 | U32], found: _Found) -> Iterator[I64]:
+    """Yield what to read next in ascending order, no more at a time than will probably do."""
     low = 0
-    while low < len(ends):
-        before = int(ends[low - 1]) if low else 0
-        high = int(np.searchsorted(ends, before + STRETCH_BYTES, side="right"))
-        high = max(low + 1, min(high, low + found.wanted()))
-        yield slice(low, high)
-        low = high
+    while low < len(units):
+        part = units[low : low + found.wanted()]
+        ends = np.cumsum(nbytes(part), dtype=np.int64)
+        part = part[: max(1, int(np.searchsorted(ends, STRETCH_BYTES, side="right")))]
+        low += len(part)
+        yield np.sort(part)
 
 
 def scan_docs(
@@ -267,7 +284,8 @@ class _Found:
         self._last = -1
         self._candidates = 0
         self._bytes = 0
-        self._lines = 0
+        self._lines = 0  # that the matches stand in, PER_FILE of a document at most
+        self._at_most = 0  # the same if no two matches stood in one line
         self._uncounted: list[tuple[bytes, I64, I64]] = []  # text, document and start of matches
 
     def read(self, docs: int, nbytes: int) -> None:
@@ -287,22 +305,37 @@ class _Found:
             self.reason = "documents"
 
     def lines_do(self, content: bytes, doc: I64, start: I64) -> bool:
-        """Count the lines of some matches; True if there are enough of them for a search of this length."""
-        if self._lines_max is None:
+        """Take note of some matches; True if all so far stand in lines enough.
+
+        doc    of each match, in order
+        start  where each begins in `content`
+        """
+        if self._lines_max is None or not len(doc):
             return False
+        per_doc = np.bincount(np.cumsum(np.diff(doc, prepend=doc[0]) != 0))
+        self._at_most += int(np.minimum(per_doc, PER_FILE).sum())
         self._uncounted.append((content, doc, start))
-        if self._bytes < LONG_BYTES:
+        if self._at_most < self._lines_wanted():
             return False
         self._lines += sum(count_lines(*matches) for matches in self._uncounted)
-        self._uncounted = []
-        return self._lines >= self._lines_max
+        self._uncounted, self._at_most = [], self._lines
+        return self._lines >= self._lines_wanted()
+
+    def _lines_wanted(self) -> int:
+        assert self._lines_max is not None
+        long = self._bytes >= LONG_BYTES
+        return self._lines_max if long else max(LINES_MIN, self._lines_max)
 
     def wanted(self) -> int:
         """Return how many more candidates will probably do."""
         if self.docs_max is None:
             return PAGES_MAX
+        docs: float = self.docs_max - self._n_docs
+        if self._lines_max is not None:
+            lines_of_doc = (self._at_most + LINES_OF_DOC) / (self._n_docs + 1)
+            docs = min(docs, (self._lines_wanted() - self._at_most) / lines_of_doc)
         matching = (self._n_docs + MATCHING) / (self._candidates + 1)
-        return max(UNITS_MIN, int((self.docs_max - self._n_docs) / matching))
+        return max(UNITS_MIN, int(docs / matching))
 
     def add_all(
         self, base: int, segment: Contents, stretch: Stretch, piece: I64, start: I64, end: I64

@@ -119,12 +119,15 @@ def test_documents_are_read_in_order(snapshot: Snapshot, pattern: str, docs_max:
 
 
 @pytest.mark.parametrize("lines_max", [1, 4, 1000])
-def test_a_long_search_stops_where_it_has_the_lines_to_show(
-    snapshot: Snapshot, lines_max: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("long", [False, True])
+def test_a_search_stops_where_it_has_lines_enough(
+    snapshot: Snapshot, lines_max: int, long: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text, "LONG_BYTES", 0)
+    monkeypatch.setattr(text, "LONG_BYTES", 0 if long else 1 << 30)
     monkeypatch.setattr(text, "UNITS_MIN", 1)
-    monkeypatch.setattr(text, "MATCHING", 1e9)
+    monkeypatch.setattr(text, "LINES_MIN", 5)
+    monkeypatch.setattr(text, "MATCHING", 1e9)  # documents one by one
+    enough = lines_max if long else max(5, lines_max)
     for pattern in ("foo", r"foo\s+", "parse_config"):
         matcher = Matcher(pattern)
         whole = listed(scan_docs(snapshot, matcher, None, FOREVER))
@@ -132,8 +135,8 @@ def test_a_long_search_stops_where_it_has_the_lines_to_show(
         got = listed(found)
         assert got == whole[: len(got)]
         lines = sum(_lines(snapshot, doc, spans) for doc, spans in got)
-        assert lines >= lines_max or (found.complete and got == whole)
-        assert lines - _lines(snapshot, *got[-1]) < lines_max
+        assert lines >= enough or (found.complete and got == whole)
+        assert lines - _lines(snapshot, *got[-1]) < enough
 
 
 def _lines(snapshot: Snapshot, doc: int, spans: list[tuple[int, int]]) -> int:
