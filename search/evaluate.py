@@ -21,9 +21,10 @@ from indexer.store.snapshot import Snapshot
 from search.answer import StepReport
 from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals
-from search.facts import RootFacts
+from search.facts import RootFacts, demoted_from
 from search.filters import Surroundings, field_mask
 from search.lexis import in_places
+from search.lines import LineFinder
 from search.matcher import Matcher
 from search.places import (
     Places,
@@ -49,6 +50,7 @@ from search.plan import (
 )
 from search.query import Meaning, Similar
 from search.reading import Reading
+from search.regex_syntax import can_be_empty
 from search.regex_trigrams import TrigramQuery, conjunction
 from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
 from search.text import Order, TextMatches, search_docs
@@ -207,13 +209,15 @@ def search_texts(
     limits: Limits | None,
     per_doc: int,
     query: TrigramQuery | None = None,
+    finder: LineFinder | None = None,
 ) -> TextFound:
     """Search the documents of a mask; with limits, those that ranking does not demote come first."""
     order = None
     if limits is not None:
         best = limits.first is not None
+        first = np.empty(0, np.int64) if limits.first is None else limits.first
         turns = search.facts.turns(search.snapshot, by_length=best)
-        order = Order(turns, np.empty(0, np.int64) if limits.first is None else limits.first, crowded=best)
+        order = Order(turns, demoted_from(best), first, crowded=best)
     found = search_docs(
         search.snapshot,
         matcher,
@@ -223,6 +227,7 @@ def search_texts(
         lines_max=None if limits is None else limits.lines_max,
         per_doc=per_doc,
         order=order,
+        finder=finder,
         query=query,
         reading=search.reading,
     )
@@ -282,10 +287,13 @@ def _text(
     mask = search.facts.doc_mask(slots)
     qualified = bool(node.places or node.kinds)
     per_doc = QUALIFIED_PER_DOC if qualified else search.per_doc if positive else 1
-    limits = None
+    stronger = stronger if positive else None
+    limits = found = None
     if docs_max is not None:
         limits = Limits(docs_max, search.lines_max, _defining(node, mask, search))
-    found = search_texts(matcher, mask, search, limits, per_doc, stronger if positive else None)
+        found = _found_in_lines(node, mask, search, limits, per_doc, stronger)
+    if found is None:
+        found = search_texts(matcher, mask, search, limits, per_doc, stronger)
     places = found.places
     if node.places:
         places = _in_places(search.snapshot, places, node.places)
@@ -306,6 +314,37 @@ def _text(
     if positive:
         search.evidence.append(Evidence("text", places, node))
     return out
+
+
+def _found_in_lines(
+    node: Text, mask: Bool, search: Search, limits: Limits, per_doc: int, query: TrigramQuery | None
+) -> TextFound | None:
+    """Return matches of a pattern that may go over lines, as far as they do not; None if those are too few.
+
+    Single lines are searched twice as fast, so this is tried where candidates are many.
+    """
+    finder = within_lines(node.text, search.case) if node.regex else None
+    if finder is None:
+        return None
+    candidates = estimate_docs(search.snapshot, node, search.case)
+    if candidates is not None and candidates < MANY:
+        return None
+    found = search_texts(
+        matcher_of(node.text, True, search.case), mask, search, limits, per_doc, query, finder
+    )
+    return found if found.reason else None
+
+
+MANY = 512  # candidates of a pattern, from which on it is tried line by line first
+
+
+@lru_cache(maxsize=512)
+def within_lines(pattern: str, case: Case) -> LineFinder | None:
+    """Return what finds the matches of a pattern that hold no newline; None if no match holds one."""
+    matcher = matcher_of(pattern, True, case)
+    if not matcher.newline or matcher.by_itself or matcher.node is None or can_be_empty(matcher.node):
+        return None
+    return LineFinder(Matcher(pattern, case, lines=True))
 
 
 def _defining(node: Text, mask: Bool, search: Search) -> I64:

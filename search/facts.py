@@ -126,7 +126,7 @@ class RootFacts:
                 turns[:] = np.concatenate([np.zeros(0, np.int64), *parts])
             demoted = np.ones(self.n_docs, np.bool_)
             demoted[self.doc[self.alive & (self.flags == 0)]] = False
-            turns[demoted] += len(TURN_BYTES) + 1 if by_length else 1
+            turns[demoted] += demoted_from(by_length)
             known = self._turns[by_length] = turns
         return known
 
@@ -185,6 +185,11 @@ class RootFacts:
             after = slashes[np.maximum(last, 0)] + 1 if len(slashes) else np.zeros(len(last), np.int64)
             self._names_at = np.where((last >= 0) & (after > self.offsets[:-1]), after, self.offsets[:-1])
         return self._names_at
+
+
+def demoted_from(by_length: bool) -> int:
+    """Return the first turn of documents that ranking demotes; see RootFacts.turns."""
+    return len(TURN_BYTES) + 1 if by_length else 1
 
 
 def make_facts(snapshot: Snapshot, root_id: int, before: RootFacts | None = None) -> RootFacts:

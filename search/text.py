@@ -39,6 +39,7 @@ MATCHING = 0.8  # share of the first ones that are taken to match
 LINES_MIN = 64
 LONG_BYTES = 1 << 20
 LINES_OF_DOC = 1.5  # as many a document is taken to have at first
+FEW = 128  # candidates that are not worth being read in many turns
 READ_MORE = 2  # candidates that a search which may stop early is ready to read, for each document it wants
 
 
@@ -68,6 +69,7 @@ class Order:
     """In which order documents are read by a search that may stop early."""
 
     turns: U8  # over all documents of the snapshot: lower ones first; within a turn in order of number
+    demoted: int  # the first turn of documents that ranking demotes
     first: I64  # documents that come before all others, ascending
     crowded: bool  # within a turn, those first that share a block with most others
 
@@ -91,6 +93,7 @@ def search_docs(
     lines_max: int | None = None,
     per_doc: int = PER_DOC,
     order: Order | None = None,
+    finder: LineFinder | None = None,
     query: TrigramQuery | None = None,
     reading: Reading | None = None,
 ) -> TextMatches:
@@ -100,6 +103,7 @@ def search_docs(
     docs_max  stop after so many documents
     lines_max  lines that will be shown at most: stop when there are enough to choose them from
     order     in which they are read; None: in order of number
+    finder    finds matches in pages; None: what finds all matches of the matcher
     query     a stronger trigram condition on documents than the matcher's own, if the caller knows one
     reading   keeps what was unpacked and matches
 
@@ -108,7 +112,7 @@ def search_docs(
     found = _Found(docs_max, lines_max, per_doc, reading)
     wanted = None if docs_max is None else READ_MORE * docs_max
     narrow = TrigramFilter(matcher.query if query is None else query, wanted)
-    finder = line_finder(matcher)
+    finder = finder or line_finder(matcher)
     pages = finder is not None
     plain = _Sources(snapshot, narrow, pages, query is not None)
     for segment, base, units in plain.work(doc_mask) if order is None else _ordered(plain, doc_mask, order):
@@ -151,20 +155,36 @@ class _Sources:
 
 
 def _ordered(sources: _Sources, doc_mask: Bool | None, order: Order) -> Iterator[Work]:
-    """Yield the work in order; the first turn comes segment by segment, as its lists are read."""
+    """Yield the work in order.
+
+    The first turn comes segment by segment, as its lists are read. Where all candidates are few, those that
+    are not demoted are one turn: each piece of work costs 0.15 ms besides what is read.
+    """
     turns, last = order.turns, int(order.turns.max(initial=0))
     if len(order.first):
         yield from _first_work(sources, doc_mask, order.first)
         turns = turns.copy()
         turns[order.first] = last + 1  # done
-    later: list[tuple[Contents, int, I64, U8]] = []
-    for segment, base, units in sources.work(doc_mask):
-        turn = turns[base + (segment.page_doc[units] if sources.pages else units)]
-        if len(units):
-            later.append((segment, base, units, turn))
-            yield segment, base, units[turn == 0]
-    for number in range(1, last + 1):
-        for segment, base, units, turn in later:
+    work = (
+        (segment, base, units, turns[base + (segment.page_doc[units] if sources.pages else units)])
+        for segment, base, units in sources.work(doc_mask)
+        if len(units)
+    )
+    known: list[tuple[Contents, int, I64, U8]] = []
+    n_known = 0
+    for one in work:
+        known.append(one)
+        n_known += len(one[2])
+        if n_known > FEW:
+            break
+    few = n_known <= FEW
+    for segment, base, units, turn in known:
+        yield segment, base, units[turn < order.demoted] if few else units[turn == 0]
+    for segment, base, units, turn in work:
+        known.append((segment, base, units, turn))
+        yield segment, base, units[turn == 0]
+    for number in range(order.demoted if few else 1, last + 1):
+        for segment, base, units, turn in known:
             yield segment, base, units[turn == number]
 
 

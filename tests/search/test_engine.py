@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from config.errors import Cancelled, DeadlineExceeded, NoSuchRoot, NotYet, QuerySyntaxError, UsageError
 from indexer.store.board import RootState
+from search import evaluate
 from search.answer import SearchRequest
 from search.budget import Budget
 from search.query import And, Field, Not, Or, Phrase, Query, Regex, Word
@@ -686,3 +687,24 @@ def test_an_engine_holds_no_old_snapshot(own: Corpus) -> None:
     own.save({"new.py": "retry\n"})
     assert own.search("retry").generation == old + 1
     assert min(s.generation for s in own.index.reader._used) == old + 1
+
+
+def test_a_pattern_over_lines_is_tried_line_by_line_and_then_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, str | bytes] = {f"src/{i:03}.c": f"int a{i};\nstruct  thing x{i};\n" for i in range(100)}
+    corpus = Corpus(tmp_path, files | {"src/over.c": "struct\n  thing over;\nstruct\n other\n"})
+    try:
+        for many in (0, 1000):
+            monkeypatch.setattr(evaluate, "MANY", many)
+            answer = corpus.search(r"/struct\s+thing/", mode="text", limit=20)
+            assert len(answer.hits) == 20
+            assert "stopped after 64 files" in answer.incomplete
+            assert {(hit.line, hit.lines[0].text[:13]) for hit in answer.hits} == {(2, "struct  thing")}
+            # What no single line has is found, too.
+            assert corpus.lines(r"/struct\s+other/", mode="text") == [("src/over.c", 3)]
+            whole = corpus.search(r"/struct\s+thing/", mode="text", limit=1000)
+            assert len(whole.hits) == 101
+            assert not whole.incomplete
+    finally:
+        corpus.close()

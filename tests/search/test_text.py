@@ -105,17 +105,25 @@ def test_limits_and_masks_cut_the_same_list(snapshot: Snapshot, pattern: str) ->
 @pytest.mark.parametrize("pattern", ["foo", "^", "[^;]*", "parse_config"])
 @pytest.mark.parametrize("docs_max", [1, 3, 100])
 @pytest.mark.parametrize("crowded", [False, True])
-def test_documents_are_read_in_order(snapshot: Snapshot, pattern: str, docs_max: int, crowded: bool) -> None:
+def test_documents_are_read_in_order(
+    snapshot: Snapshot, pattern: str, docs_max: int, crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "FEW", 0)
     matcher = Matcher(pattern)
     n_docs = int(snapshot.seg_base[-1])
     turns = np.random.default_rng(docs_max).integers(0, 3, n_docs).astype(np.uint8)
     named = [2, 7, n_docs - 1]
-    order = Order(turns, np.array(named, np.int64), crowded)
+    order = Order(turns, 2, np.array(named, np.int64), crowded)
     whole = listed(scan_docs(snapshot, matcher, None, FOREVER))
     in_order = sorted(whole, key=lambda match: (-1 if match[0] in named else int(turns[match[0]]), match[0]))
     found = search_docs(snapshot, matcher, None, FOREVER, docs_max=docs_max, order=order)
     assert listed(found) == in_order[:docs_max]
     assert found.complete == (len(whole) < docs_max)
+    monkeypatch.setattr(text, "FEW", 256)  # then turns 0 and 1 are one
+    turn_of = dict(enumerate(np.where(turns < 2, 1, turns).tolist())) | dict.fromkeys(named, 0)
+    found = search_docs(snapshot, matcher, None, FOREVER, docs_max=docs_max, order=order)
+    in_order.sort(key=lambda match: (turn_of[match[0]], match[0]))
+    assert listed(found) == in_order[:docs_max]
 
 
 @pytest.mark.parametrize("lines_max", [1, 4, 1000])
