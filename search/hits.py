@@ -169,11 +169,11 @@ class HitMaker:
 
     def _marks(self, line: bytes, start: int, end: int) -> list[Span]:
         """Return the spans to mark on one line, of which [start, end) is one; it may reach past its end."""
-        spans = [(start, end)]
-        for text in self._texts:
-            spans += text.find(line, 100)
+        spans = [span for text in self._texts for span in text.find(line, 100)]
         if self._words and not self._texts:
             spans += [m.span() for m in self._words.finditer(line)]
+        if (start, end) not in spans:
+            spans.append((start, end))
         return [span for span in spans if span[1] > span[0]]
 
     def _show(self, row: _Row, ranking: Ranking, content: bytes, place: _Place, live: bool) -> Hit:

@@ -110,14 +110,14 @@ def clip(
 
 def _shifted(spans: list[Span], start: int) -> tuple[Span, ...]:
     """Return joined spans, counted from `start` on."""
-    merged = _merged(spans)
+    merged = _merged(spans) if len(spans) > 1 else spans
     return tuple([(a - start, b - start) for a, b in merged] if start else merged)
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
     """Join spans that overlap or touch."""
     out: list[Span] = []
-    for a, b in sorted(set(spans)):
+    for a, b in sorted(spans):
         if out and a <= out[-1][1]:
             out[-1] = (out[-1][0], max(b, out[-1][1]))
         else:
