@@ -360,11 +360,11 @@ def _defining(node: Text, mask: Bool, search: Search) -> I64:
             parts.append(segment.doc_of_def(segment.defs_of_name(number)).astype(np.int64) + base)
     docs = np.unique(np.concatenate(parts))
     docs = docs[mask[docs]]
-    turns = search.facts.turns(search.snapshot, by_length=True)
+    turns = search.facts.turns(search.snapshot, by_length=False)
     return np.sort(docs[np.argsort(turns[docs], kind="stable")][:DEFINING_MAX])
 
 
-DEFINING_MAX = 3  # documents that are read first because they define what is looked for
+DEFINING_MAX = 8  # documents that are read first because they define what is looked for
 _NAME = re.compile(r"(?:\\b)?([A-Za-z_][A-Za-z_0-9]{2,})(?:\\b)?")  # a pattern that is a name
 _NAME_ALONE = re.compile(r"([A-Za-z_][A-Za-z_0-9]{2,})")
 
