@@ -395,8 +395,8 @@ def _edges(reading: Reading, table: Candidates, words: tuple[str, ...]) -> tuple
     passage, of, low, high = None, -1, 0, -1  # of the candidate before: most have the same one
     places = zip(table.doc[rows].tolist(), table.start[rows].tolist(), table.end[rows].tolist(), strict=True)
     for doc, start, end in places:
-        if passage is None or doc != of or not low <= start < high:
-            passage, of = reading.passage(doc, start), doc
+        if passage is None or doc != of or not low <= start or end > high:
+            passage, of = reading.passage(doc, start, end), doc
             content, low = passage.content, passage.offset
             high = low + len(content)
         start, end = start - low, end - low

@@ -145,7 +145,7 @@ class HitMaker:
     def _line(self, row: _Row, ranking: Ranking) -> Hit:
         """Return a plain hit from the page that it was found in: what `_show` makes of the whole content."""
         facts, style = self._facts, self._style
-        passage = self._reading.passage(row.doc, row.start)
+        passage = self._reading.passage(row.doc, row.start, row.end)
         content = passage.content
         start, end = row.start - passage.offset, row.end - passage.offset
         low, high = line_span(content, start)

@@ -57,10 +57,10 @@ class Reading:
         if self._nbytes <= KEPT_BYTES_MAX:
             self._keep(doc, Passage(content, 0, 1))
 
-    def passage(self, doc: int, offset: int) -> Passage:
-        """Return lines of a document with the one at `offset` among them."""
+    def passage(self, doc: int, start: int, end: int) -> Passage:
+        """Return lines of a document, all that [start, end) touches among them."""
         for passage in reversed(self._passages.get(doc, ())):
-            if passage.offset <= offset <= passage.offset + len(passage.content):
+            if passage.offset <= start and end <= passage.offset + len(passage.content):
                 return passage
         return self._whole(doc)
 
