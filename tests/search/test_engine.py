@@ -18,6 +18,7 @@ from indexer.store.board import RootState
 from search import evaluate
 from search.answer import SearchRequest
 from search.budget import Budget
+from search.hits import HitMaker
 from search.query import And, Field, Not, Or, Phrase, Query, Regex, Word
 from tests.search.corpus import Corpus
 
@@ -708,3 +709,27 @@ def test_a_pattern_over_lines_is_tried_line_by_line_and_then_in_full(
             assert not whole.incomplete
     finally:
         corpus.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "retry",
+        '"todo"',
+        r"/\bself\b/ case:yes",
+        r"/gr\S+e/",
+        "/needle/",
+        r"/limit\s+=/",
+        r"/t\(\)?:\n/",
+        "retry -todo",
+        "a OR b",
+    ],
+)
+@pytest.mark.parametrize("explain", [False, True])
+def test_a_plain_line_is_shown_as_from_the_whole_content(
+    corpus: Corpus, query: str, explain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = corpus.search(query, mode="text", explain=explain).hits
+    monkeypatch.setattr(HitMaker, "_plain", lambda _self, _row: False)
+    assert corpus.search(query, mode="text", explain=explain).hits == fast
+    assert fast
