@@ -326,10 +326,13 @@ class Service:
 
     def _commit(self, batch: Batch) -> Commit:
         """Apply a batch; in the commit thread. What a worker found known may have died since: not applied."""
+        brought = {digest for text in batch.texts for digest in text.digests}
         lost = {
             each.path
             for each in batch.upserts
-            if each.prepared is None and not self.writer.known(each.digest, shallow=True)
+            if each.prepared is None
+            and each.digest not in brought
+            and not self.writer.known(each.digest, shallow=True)
         }
         batch.upserts[:] = [each for each in batch.upserts if each.path not in lost]
         return Commit(self.writer.apply(batch), frozenset(lost))

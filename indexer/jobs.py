@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from indexer.records import FileChange, Skipped, Upsert
+from indexer.records import FileChange, Skipped, TextSegment, Upsert
 
 Outcome = Upsert | Skipped | FileChange  # FileChange with stat None: the file is gone
 
@@ -21,7 +21,7 @@ class Job:
     urgent: bool = False  # somebody saved these: before other jobs
     alone: bool = False  # finishing the files together ended a worker: each by itself
     languages: frozenset[str] = field(default_factory=frozenset)  # to index; empty: all
-    text_only: bool = False  # text comes first: no parser, no vectors; what is known as text is known
+    text_only: bool = False  # text comes first, into a segment; what is known as text is known (texts.py)
     round: int = 0  # of the second pass that makes the rest of such files; 0: not of one
 
 
@@ -36,8 +36,12 @@ class Casualty:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """One outcome for every path of the job."""
+    """One outcome for every path of the job, unless it failed as a whole."""
 
     job: Job
     outcomes: list[Outcome]
     casualties: tuple[Casualty, ...] = ()
+    text: TextSegment | None = None  # of a job whose text comes first: its new contents
+    failed: str = (
+        ""  # why such a job has no outcome: "full" (the disk), "together" (its files must go one by one)
+    )

@@ -24,6 +24,7 @@ from indexer.records import (
     SourceFile,
     SymbolTable,
     TermTable,
+    TextSegment,
     Upsert,
 )
 
@@ -64,6 +65,16 @@ class Packed:
     texts: list[tuple[list[bytes], list[bytes], tuple[str, ...]]]  # names, referenced names, problems
     ends: I64  # [n_files, 5] where the file's trigrams, symbols, references, chunks and terms end
     arrays: list[_Array]  # one for each of _KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker sends back for a job; see JobResult."""
+
+    job_id: int
+    packed: Packed
+    text: TextSegment | None = None
+    failed: str = ""
 
 
 def pack(outcomes: Sequence[Outcome]) -> Packed:

@@ -21,22 +21,30 @@ thread keeps the workers fed. One thread calls everything here.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
+from config.errors import StoreFull
 from config.settings import Settings
 from indexer.jobs import Job, JobResult, Outcome
-from indexer.records import Batch, FileChange, Skipped, Stat, Upsert
+from indexer.records import Batch, FileChange, Skipped, Stat, TextSegment, Upsert
 from indexer.workers import WorkerPool
 
 JOB_FILES_MAX = 64
 JOB_BYTES_MAX = 1 << 20  # about 0.2 s of one worker: what a saved file may have to wait for
-TEXT_JOB_FILES_MAX = 512
-TEXT_JOB_BYTES_MAX = 4 << 20  # the same time without parser and vectors
+# A job whose text comes first becomes a segment. The first ones are small, so that answers come early, and so
+# are the last ones, so that all workers are busy to the end.
+TEXT_JOB_FILES_MAX = 16_384
+TEXT_JOB_BYTES_MIN = 4 << 20
+TEXT_JOB_BYTES_MAX = 64 << 20
+TEXT_JOB_MEMORY = 16  # times its size is allowed to a worker; it needs some 6
+TEXT_JOB_GROWTH = 3  # it is as large as a third of those before it together
 URGENT_JOB_FILES_MAX = 8
 URGENT_MAX = 256  # hints at once; more is a checkout or an unpacked archive, not somebody saving
 BATCH_GROWTH = 0.25  # a bulk batch waits for this share of the time the build has taken so far
@@ -54,7 +62,7 @@ class Commit:
 
 
 Apply = Callable[[Batch], "Future[Commit]"]
-_Kind = Literal["urgent", "bulk", "round"]
+_Kind = Literal["urgent", "text", "bulk", "round"]
 
 
 @dataclass(slots=True)
@@ -70,9 +78,10 @@ class Progress:
 
 @dataclass(slots=True)
 class _Lane:
-    """Outcomes of one root on their way into a batch."""
+    """Outcomes of one root on their way into a batch, and the segments that hold contents of them."""
 
     outcomes: list[Outcome] = field(default_factory=list)
+    texts: list[TextSegment] = field(default_factory=list)
     size: int = 0
     since: float = 0.0
 
@@ -83,7 +92,7 @@ class _Lane:
         self.size += sum(outcome_bytes(outcome) for outcome in outcomes)
 
     def clear(self) -> None:
-        self.outcomes, self.size = [], 0
+        self.outcomes, self.texts, self.size = [], [], 0
 
 
 class _RootWork:
@@ -98,9 +107,11 @@ class _RootWork:
         self.taken: dict[bytes, Stat | None] = {}  # of those, what has left the queue: its stat when it did
         self.urgent_queue: deque[FileChange] = deque()
         self.text_queue: deque[FileChange] = deque()  # bulk, text first
+        self.text_bytes = (0, 0)  # of files that have left it since it was empty, and that are in it
         self.bulk_queue: deque[FileChange] = deque()
         self.waiting: set[bytes] = set()  # paths to be done from these two; not what was saved meanwhile
         self.urgent = _Lane()
+        self.text = _Lane()
         self.bulk = _Lane()
         self.progress = Progress()
         self.round = 0
@@ -111,7 +122,7 @@ class _RootWork:
 
     def lane(self, kind: _Kind) -> _Lane:
         """Where outcomes of a kind wait for their batch."""
-        return {"urgent": self.urgent, "bulk": self.bulk, "round": self.round_lane}[kind]
+        return {"urgent": self.urgent, "text": self.text, "bulk": self.bulk, "round": self.round_lane}[kind]
 
     @property
     def bulk_left(self) -> int:
@@ -144,7 +155,8 @@ class Pipeline:
         self._job_id = 0
         self._tickets = 0
         self._retry_at = 0.0  # after a failed commit: not before
-        self._commit: tuple[_RootWork, list[Outcome], _Kind, Future[Commit]] | None = None
+        self._full = False  # a worker found no room on the disk
+        self._commit: _Committing | None = None
 
     def add_root(self, root_id: int, path: bytes, languages: frozenset[str] = frozenset()) -> None:
         """Accept work for a root, of which only files in these languages are indexed (none: all)."""
@@ -152,7 +164,9 @@ class Pipeline:
 
     def drop_root(self, root_id: int) -> None:
         """Forget a root's queued work; what its workers still return is dropped."""
-        self._roots.pop(root_id, None)
+        work = self._roots.pop(root_id, None)
+        if work is not None:
+            _remove_texts(work.text.texts)
 
     def hint(self, root_id: int, changes: list[FileChange]) -> None:
         """Take what somebody probably saved just now; many at once (a checkout) are work like a scan's."""
@@ -179,13 +193,23 @@ class Pipeline:
         work.bulk.add([change for change in fresh if change.stat is None], self._clock())
         to_read = [change for change in fresh if change.stat is not None]
         many = len(to_read) + len(work.text_queue) >= self._settings.index.text_first_files
-        (work.text_queue if text_first and many else work.bulk_queue).extend(to_read)
-        work.waiting.update(change.path for change in to_read)
+        if text_first and many:
+            self._queue_texts(work, to_read)
+        else:
+            work.bulk_queue.extend(to_read)
+            work.waiting.update(change.path for change in to_read)
         if not fresh:
             return
         if not work.bulk_left:
             work.progress = Progress(started=self._clock())
         work.progress.files_total += len(fresh)
+
+    @staticmethod
+    def _queue_texts(work: _RootWork, changes: list[FileChange]) -> None:
+        done, left = work.text_bytes if work.text_queue else (0, 0)
+        work.text_bytes = (done, left + sum(change.stat.size for change in changes if change.stat))
+        work.text_queue.extend(changes)
+        work.waiting.update(change.path for change in changes)
 
     @staticmethod
     def _hurry(work: _RootWork, changes: list[FileChange]) -> list[FileChange]:
@@ -288,6 +312,11 @@ class Pipeline:
         published = self._finish_commit()
         self._start_commit()
         self._submit()
+        if self._full:
+            self._full = False
+            raise StoreFull(
+                "no room while a worker wrote a segment; free disk space, its files are read again"
+            )
         return published
 
     # -- workers
@@ -300,9 +329,8 @@ class Pipeline:
                 work.taken.update((change.path, change.stat) for change in changes)
                 self._workers.submit(replace(self._job(work, changes), urgent=True))
         for work in self._roots.values():
-            while work.text_queue and self._workers.room and self._may_grow():
-                changes = self._next(work, work.text_queue, TEXT_JOB_FILES_MAX, TEXT_JOB_BYTES_MAX)
-                if changes:
+            while work.text_queue and self._workers.room and self._clock() >= self._retry_at:
+                if changes := self._next_texts(work):
                     self._workers.submit(replace(self._job(work, changes), text_only=True))
         for work in self._roots.values():
             while work.bulk_queue and self._workers.room and self._may_grow():
@@ -334,6 +362,17 @@ class Pipeline:
             size += change.stat.size if change.stat else 0
         return changes
 
+    def _next_texts(self, work: _RootWork) -> list[FileChange]:
+        """The same of files whose text comes first."""
+        done, left = work.text_bytes
+        memory = self._settings.workers.memory_mb << 20
+        most = min(TEXT_JOB_BYTES_MAX, memory // TEXT_JOB_MEMORY)
+        size = min(most, done // TEXT_JOB_GROWTH, left // (2 * max(1, self._workers.count)))
+        changes = self._next(work, work.text_queue, TEXT_JOB_FILES_MAX, max(TEXT_JOB_BYTES_MIN, size))
+        taken = sum(change.stat.size for change in changes if change.stat)
+        work.text_bytes = (done + taken, max(0, left - taken))
+        return changes
+
     @staticmethod
     def _next_of_round(work: _RootWork) -> list[FileChange]:
         """The same of the second pass."""
@@ -357,11 +396,27 @@ class Pipeline:
                 self._quarantine(casualty.digest, casualty.reason)
         work = self._roots.get(result.job.root_id)
         if work is None or result.job.languages != work.languages:  # judged by what no longer holds
+            _remove_texts([result.text] if result.text else [])
             return
-        if not result.job.round:
+        if result.failed:
+            self._do_again(work, result)
+        elif result.job.text_only:
+            work.text.add(result.outcomes, self._clock())
+            work.text.texts += [result.text] if result.text else []
+        elif not result.job.round:
             (work.urgent if result.job.urgent else work.bulk).add(result.outcomes, self._clock())
         elif result.job.round == work.round:
             self._collect_round(work, result.outcomes)
+
+    def _do_again(self, work: _RootWork, result: JobResult) -> None:
+        """Queue the files of a text job that failed: later, or each by itself and with everything."""
+        changes = [FileChange(path, work.taken.pop(path)) for path in result.job.paths]
+        if result.failed == "full":
+            self._full, self._retry_at = True, self._clock() + RETRY_S
+            self._queue_texts(work, changes)
+        else:
+            work.bulk_queue.extend(changes)
+            work.waiting.update(result.job.paths)
 
     def _collect_round(self, work: _RootWork, outcomes: list[Outcome]) -> None:
         # A file that is gone is left to the watcher and to scans, which know a root that is not there.
@@ -378,6 +433,9 @@ class Pipeline:
         for work in self._roots.values():
             if work.urgent.outcomes:
                 self._begin(work, "urgent")
+                return
+        for work in self._roots.values():
+            if work.text.outcomes and self._begin(work, "text"):
                 return
         for work in self._roots.values():
             # With the last ones, or while somebody waits who saved one of them again.
@@ -401,36 +459,41 @@ class Pipeline:
     def _begin(self, work: _RootWork, kind: _Kind) -> bool:
         """Start the commit of what is ready; False if nothing is."""
         lane = work.lane(kind)
-        outcomes = lane.outcomes[:BATCH_FILES_MAX]
-        rest = lane.outcomes[BATCH_FILES_MAX:]
+        at_most = len(lane.outcomes) if kind == "text" else BATCH_FILES_MAX
+        outcomes, texts = lane.outcomes[:at_most], lane.texts
+        rest = lane.outcomes[at_most:]
         lane.clear()
         lane.add(rest, self._clock())
         if kind == "round":
             outcomes = [outcome for outcome in outcomes if outcome.path in work.round_paths]
         if outcomes:
-            self._commit = (work, outcomes, kind, self._apply(as_batch(work.root_id, outcomes)))
+            future = self._apply(as_batch(work.root_id, outcomes, texts))
+            self._commit = _Committing(work, outcomes, texts, kind, future)
         return bool(outcomes)
 
     def _finish_commit(self) -> tuple[int, ...]:
-        if self._commit is None or not self._commit[3].done():
+        if self._commit is None or not self._commit.future.done():
             return ()
-        work, outcomes, kind, future = self._commit
-        self._commit = None
+        commit, self._commit = self._commit, None
+        work, outcomes, kind, future = commit.work, commit.outcomes, commit.kind, commit.future
         if self._roots.get(work.root_id) is not work:
-            future.exception()
+            if future.exception() is not None:
+                _remove_texts(commit.texts)
             return ()
         error = future.exception()
         if error is not None:
             self._retry_at = self._clock() + RETRY_S
             # Nothing was published, nothing is lost: it is tried again.
             work.lane(kind).add(outcomes, self._clock())
+            work.lane(kind).texts += commit.texts
             raise error
-        commit = future.result()
+        done = future.result()
         if kind == "round":  # what is still shallow, and what died meanwhile, is for the next round
             work.round_paths.difference_update(outcome.path for outcome in outcomes)
         else:
-            self._settle(work, outcomes, kind == "urgent", commit.again)
-        return (commit.generation,)
+            work.progress.bytes_done += sum(sum(text.nbytes) for text in commit.texts)
+            self._settle(work, outcomes, kind == "urgent", done.again)
+        return (done.generation,)
 
     def _settle(
         self, work: _RootWork, outcomes: list[Outcome], urgent: bool, again: frozenset[bytes]
@@ -461,10 +524,28 @@ class Pipeline:
         return self._tickets
 
 
-def as_batch(root_id: int, outcomes: list[Outcome]) -> Batch:
+@dataclass(frozen=True, slots=True)
+class _Committing:
+    """A batch that is being committed."""
+
+    work: _RootWork
+    outcomes: list[Outcome]
+    texts: list[TextSegment]
+    kind: _Kind
+    future: Future[Commit]
+
+
+def _remove_texts(texts: Sequence[TextSegment]) -> None:
+    """Remove segments that will not be published; what is left after all is removed at the next start."""
+    for text in texts:
+        with contextlib.suppress(OSError):
+            Path(text.path).unlink(missing_ok=True)
+
+
+def as_batch(root_id: int, outcomes: list[Outcome], texts: Sequence[TextSegment] = ()) -> Batch:
     """Sort outcomes of one root into a batch; the last outcome of a path wins."""
     last = {outcome.path: outcome for outcome in outcomes}
-    batch = Batch(root_id)
+    batch = Batch(root_id, texts=list(texts))
     for outcome in last.values():
         if isinstance(outcome, Upsert):
             batch.upserts.append(outcome)

@@ -17,7 +17,7 @@ import numpy as np
 from indexer import bags, parse
 from indexer.embed.static import StaticModel
 from indexer.pages import paged_trigrams_of
-from indexer.records import F16, FLAG_SHALLOW, FLAG_UNPARSED, Parsed, PreparedFile, SourceFile
+from indexer.records import F16, FLAG_UNPARSED, Parsed, PreparedFile, SourceFile
 from indexer.vocabulary import Vocabulary
 
 # Of contents that are finished at once: larger arrays leave the cache, and bounds memory to some 100 MB.
@@ -45,40 +45,28 @@ class Preparer:
         """Do what may crash, hang or need too much memory; give the result to `finish`."""
         return parse.understood(source, self._deadline_s)
 
-    def prepare_text(self, sources: Sequence[SourceFile]) -> list[PreparedFile]:
-        """Make of all files what text and words need, and mark them as shallow: no parser, no vectors."""
-        marked = [replace(source, flags=source.flags | FLAG_SHALLOW) for source in sources]
-        return self._finished(marked, [""] * len(marked), None)
-
     def finish(self, sources: Sequence[SourceFile], parsed: Sequence[Parsed | str]) -> list[PreparedFile]:
         """Make the rest of all files.
 
         parsed  of each what `parse` returned, or why it was not parsed ("": for no reason to be mentioned)
         """
-        return self._finished(sources, parsed, self._model)
-
-    def _finished(
-        self, sources: Sequence[SourceFile], parsed: Sequence[Parsed | str], model: StaticModel | None
-    ) -> list[PreparedFile]:
         files: list[PreparedFile] = []
         try:
             for a, b in _batches(sources):
-                files += self._finish(sources[a:b], parsed[a:b], model)
+                files += self._finish(sources[a:b], parsed[a:b])
         except MemoryError:
             self._vocabulary = Vocabulary()  # the old one may be in the middle of learning a word
             raise
         return files
 
-    def _finish(
-        self, sources: Sequence[SourceFile], found: Sequence[Parsed | str], model: StaticModel | None
-    ) -> list[PreparedFile]:
+    def _finish(self, sources: Sequence[SourceFile], found: Sequence[Parsed | str]) -> list[PreparedFile]:
         contents = [source.content for source in sources]
         parsed = _with_line_chunks(contents, found)
         chunks = [each.chunks for each in parsed]
         n_chunks = [len(table) for table in chunks]
         counted = bags.bag_of_files(contents, chunks, [each.symbols for each in parsed], self._vocabulary)
         terms = bags.term_tables(counted, n_chunks, self._vocabulary)
-        vectors = self._vectors(counted, n_chunks, model)
+        vectors = self._vectors(counted, n_chunks)
         return [
             PreparedFile(_marked(source, each), keys, each, table, rows)
             for source, keys, each, table, rows in zip(
@@ -86,9 +74,8 @@ class Preparer:
             )
         ]
 
-    def _vectors(
-        self, counted: bags.WordBag, n_chunks: Sequence[int], model: StaticModel | None
-    ) -> list[F16]:
+    def _vectors(self, counted: bags.WordBag, n_chunks: Sequence[int]) -> list[F16]:
+        model = self._model
         if model is None:
             return [np.empty((n, 0), np.float16) for n in n_chunks]
         # File by file: the sums of a chunk depend in their last bit on the chunks in the same product.

@@ -181,12 +181,30 @@ class PreparedFile:
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """A path that now has this content; `prepared` is None where the store knows the digest already."""
+    """A path that now has this content; `prepared` is None where the store or a text segment has it."""
 
     path: bytes
     stat: Stat
     digest: bytes
     prepared: PreparedFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextSegment:
+    """Shallow documents that a worker has written into a file; it lacks only what the writer decides.
+
+    That is the number of the segment and of each document's blob.
+    """
+
+    path: str
+    sections: dict[str, tuple[int, int, int]]  # where each stands: offset, bytes, crc32
+    end: int  # bytes of the file so far
+    n_chunks: int
+    n_trigrams: int
+    n_terms: int
+    languages: list[str]
+    digests: list[bytes]  # of the documents, each once
+    nbytes: list[int]  # content of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +215,4 @@ class Batch:
     upserts: list[Upsert] = field(default_factory=list)
     removes: list[bytes] = field(default_factory=list)
     skips: list[Skipped] = field(default_factory=list)
+    texts: list[TextSegment] = field(default_factory=list)  # they hold contents of upserts

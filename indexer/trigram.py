@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from indexer.records import U8, U32, Bool
+from indexer.records import I64, U8, U32, Bool
 
 NEWLINE = 0x0A
 KEY_BITS = 24
@@ -41,8 +41,15 @@ def trigrams_of(contents: Sequence[bytes | memoryview]) -> list[U32]:
 
     Needs some 12 times the memory of all contents together while it runs.
     """
+    kept, cuts = trigrams_joined(contents)
+    ends = cuts.tolist()
+    return [kept[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def trigrams_joined(contents: Sequence[bytes | memoryview]) -> tuple[U32, I64]:
+    """Return the same one after the other, and where those of each content end."""
     if not contents:
-        return []
+        return np.empty(0, np.uint32), np.empty(0, np.int64)
     raw = np.frombuffer(_BETWEEN.join([*contents, b"\n"]), np.uint8)
     pairs = raw[:-1].astype(np.uint16)
     pairs <<= 8
@@ -64,9 +71,7 @@ def trigrams_of(contents: Sequence[bytes | memoryview]) -> list[U32]:
     at = np.flatnonzero(first)  # an eighth of all: positions are cheaper than the mask
     distinct = keys[at]
     within_line = (distinct >> 8 & 0xFF != NEWLINE) & (distinct >> 16 != NEWLINE)
-    kept = distinct[within_line]
-    cuts = np.searchsorted(at[within_line], ends).tolist()
-    return [kept[begin:end] for begin, end in zip([0, *cuts], cuts, strict=False)]
+    return distinct[within_line], np.searchsorted(at[within_line], ends)
 
 
 def _ends_longer_line(raw: U8) -> Bool:

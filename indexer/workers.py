@@ -5,7 +5,9 @@ the GIL: so it never runs in the writer. Each worker is a fresh interpreter (nev
 at a time from a pipe and answers with one message. Before each file it notes the file's position, start and
 digest on a shared page; when it dies, or is killed for being late, the page says which file did it. That file
 alone is set aside (`Casualty`); the rest of the job is done again by a new worker. What comes after parsing
-is done for all files of a job together; if a worker dies then, the job is done again file by file.
+is done for all files of a job together; if a worker dies then, the job is done again file by file. A job
+whose text comes first takes seconds and leaves its contents in a segment file (texts.py); urgent jobs are
+done between its slices.
 
 Bounds: `queue_jobs` jobs wait here, one waits in each worker's pipe, `file_deadline_ms` for the parser to
 stop by itself, twice that plus a second until the worker is killed, `memory_mb` of address space beyond
@@ -29,13 +31,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from config import cores
+from config.errors import StoreError, StoreFull
 from config.machine import array_variables
 from config.settings import Settings
 from indexer.jobs import Casualty, Job, JobResult, Outcome
-from indexer.packing import pack, unpack
+from indexer.packing import Answer, pack, unpack
 from indexer.records import FileChange, Parsed, Skipped, SourceFile, Stat, Upsert
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 # job id, file position (1-based; 0: idle; one past the last: all are being finished), monotonic start in ns,
 # digest being parsed (zeros: not read yet)
 _PAGE = struct.Struct("<QQQ16s")
+Read = Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]]
 _JOBS_PER_WORKER = 2  # one running, one waiting in the pipe, so that a worker never idles between jobs
 _MEMORY_LIMIT = "memory limit"
 _KILLED_LATE = "deadline"
@@ -71,6 +75,11 @@ class WorkerPool:
     def pids(self) -> list[int]:
         """Process ids of the workers, for status."""
         return [worker.process.pid for worker in self._workers]
+
+    @property
+    def count(self) -> int:
+        """Workers there are."""
+        return len(self._workers)
 
     @property
     def outstanding(self) -> int:
@@ -132,21 +141,25 @@ class WorkerPool:
         self._waiting.clear()
 
     def _feed(self) -> None:
+        while self._waiting and self._waiting[0].urgent and self._workers:
+            min(self._workers, key=lambda worker: len(worker.jobs)).start(self._waiting.popleft())
         for depth in range(1, _JOBS_PER_WORKER + 1):
             for worker in self._workers:
-                if self._waiting and len(worker.jobs) < depth:
+                # A text job waits for a worker without any: thousands of paths fill a pipe that nobody reads.
+                if self._waiting and len(worker.jobs) < (1 if self._waiting[0].text_only else depth):
                     worker.start(self._waiting.popleft())
 
     def _receive(self, worker: _Worker, results: list[JobResult]) -> None:
         try:
-            job_id, packed = worker.connection.recv()
+            answer = worker.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             worker.kill()
             self._bury(worker, "", results)
             return
-        job = worker.jobs.popleft()
-        assert job.id == job_id, (job.id, job_id)
-        results.append(JobResult(job, unpack(packed), tuple(self._casualties.pop(job.id, ()))))
+        job = worker.take(answer.job_id)
+        assert job is not None, answer.job_id
+        casualties = tuple(self._casualties.pop(job.id, ()))
+        results.append(JobResult(job, unpack(answer.packed), casualties, answer.text, answer.failed))
 
     def _bury(self, worker: _Worker, reason: str, results: list[JobResult]) -> None:
         """Replace a dead worker and give its jobs back, without the parser for the file that killed it."""
@@ -155,15 +168,18 @@ class WorkerPool:
         job_id, position, _started, digest = worker.page.read()
         worker.close()
         self._workers.append(_Worker(self._settings, self._store_dir, self._placement))
-        if not worker.jobs:
-            return
-        job = worker.jobs.popleft()
+        job = worker.take(job_id) if position else None
         for other in reversed(worker.jobs):
             self._waiting.appendleft(other)
-        if position == 0 or job_id != job.id:
-            self._waiting.appendleft(job)  # it died between files: nobody's fault
+        if job is None:  # it died between files: nobody's fault
             return
         if position > len(job.paths):
+            if job.text_only:
+                from indexer.texts import remove_text
+
+                remove_text(self._store_dir, job.id)
+                results.append(JobResult(job, [], failed="together"))
+                return
             self._waiting.appendleft(replace(job, alone=True))  # done once more, to see which file it is
             return
         path = job.paths[position - 1]
@@ -241,6 +257,13 @@ class _Worker:
         self.jobs.append(job)
         self.send(job)
 
+    def take(self, job_id: int) -> Job | None:
+        """Return the job with this id, which it has then no longer."""
+        job = next((each for each in self.jobs if each.id == job_id), None)
+        if job is not None:
+            self.jobs.remove(job)
+        return job
+
     def late(self, limit_s: float) -> bool:
         _job_id, position, started, _digest = self.page.read()
         return bool(self.jobs) and position > 0 and time.monotonic_ns() - started > limit_s * 1e9
@@ -262,7 +285,7 @@ def run_job(
     job: Job,
     lookup: Lookup,
     preparer: Preparer,
-    read: Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]],
+    read: Read,
     note: Callable[[int, int, bytes], None],
 ) -> list[Outcome]:
     """Look at every path of the job: one outcome each, in the order of the paths.
@@ -282,20 +305,19 @@ def run_job(
         assert stat is not None, path
         note(job.id, position, found.digest)
         outcomes.append(Upsert(path, stat, found.digest, None))
-        if not lookup.known(found.digest, job.text_only):
-            parsed = "" if job.text_only else _parse(job, path, found, lookup, preparer)
-            fresh.append(_Fresh(position, found, parsed))
+        if not lookup.known(found.digest):
+            fresh.append(_Fresh(position, found, _parse(job, path, found, lookup, preparer)))
             if job.alone:
-                _finish(job, outcomes, fresh, preparer)
+                _finish(outcomes, fresh, preparer)
                 fresh.clear()
     if fresh:
         note(job.id, len(job.paths) + 1, b"")
         try:
-            _finish(job, outcomes, fresh, preparer)
+            _finish(outcomes, fresh, preparer)
         except MemoryError:
             for one in fresh:
                 note(job.id, one.position, one.source.digest)
-                _finish(job, outcomes, [one], preparer)
+                _finish(outcomes, [one], preparer)
     return outcomes
 
 
@@ -318,16 +340,12 @@ def _parse(job: Job, path: bytes, source: SourceFile, lookup: Lookup, preparer: 
         return _MEMORY_LIMIT
 
 
-def _finish(job: Job, outcomes: list[Outcome], fresh: Sequence[_Fresh], preparer: Preparer) -> None:
-    """Complete the outcomes of these files. Raises MemoryError only for several, and for text."""
-    sources = [one.source for one in fresh]
+def _finish(outcomes: list[Outcome], fresh: Sequence[_Fresh], preparer: Preparer) -> None:
+    """Complete the outcomes of these files. Raises MemoryError only for several."""
     try:
-        if job.text_only:
-            files = preparer.prepare_text(sources)
-        else:
-            files = preparer.finish(sources, [one.parsed for one in fresh])
+        files = preparer.finish([one.source for one in fresh], [one.parsed for one in fresh])
     except MemoryError:
-        if len(fresh) > 1 or job.text_only:
+        if len(fresh) > 1:
             raise
         files = [preparer.prepare_unparsed(fresh[0].source, _MEMORY_LIMIT)]
     for one, prepared in zip(fresh, files, strict=True):
@@ -361,6 +379,75 @@ def _limit_memory(megabytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20,) * 2)
 
 
+class _Child:
+    """The worker's side: does one job after the other, urgent ones between the slices of a long one."""
+
+    def __init__(self, connection: Connection, page: _Page, settings: Settings, store_dir: Path) -> None:
+        from indexer.embed.static import load_static_model
+        from indexer.prepare import Preparer
+        from indexer.source import Limits
+        from indexer.store.lookup import Lookup
+
+        self._connection = connection
+        self._page = page
+        self._store_dir = store_dir
+        model = load_static_model() if settings.model.tier0 else None
+        self._preparer = Preparer(model, settings.workers.file_deadline_ms / 1000)
+        self._lookup = Lookup(store_dir)
+        self._limits = Limits.of(settings)
+        self._waiting: deque[Job] = deque()
+
+    def run(self) -> NoReturn:
+        """Work until the pipe ends. Raises EOFError."""
+        while True:
+            while not self._waiting:
+                self._receive()
+            self._do(self._waiting.popleft())
+            self._page.clear()
+
+    def _receive(self) -> None:
+        message = self._connection.recv()
+        if isinstance(message, str):
+            cores.place(message)
+        elif message.urgent:
+            self._waiting.appendleft(message)
+        else:
+            self._waiting.append(message)
+
+    def _pause(self) -> None:
+        """Between two slices: somebody may have saved a file."""
+        while self._connection.poll():
+            self._receive()
+        while self._waiting and self._waiting[0].urgent:
+            self._do(self._waiting.popleft())
+
+    def _do(self, job: Job) -> None:
+        from indexer.source import Directories, read_source_stat
+
+        with Directories(job.root) as directories:
+            limits = replace(self._limits, languages=job.languages)
+            read = partial(read_source_stat, limits=limits, directories=directories)
+            if job.text_only:
+                answer = self._text_of(job, read)
+            else:
+                outcomes = run_job(job, self._lookup, self._preparer, read, self._page.note)
+                answer = Answer(job.id, pack(outcomes))
+        self._connection.send(answer)
+
+    def _text_of(self, job: Job, read: Read) -> Answer:
+        from indexer.texts import run_text_job, text_path
+
+        into = text_path(self._store_dir, job.id)
+        known = partial(self._lookup.known, shallow=True)
+        try:
+            outcomes, text = run_text_job(job, into, known, read, self._page.note, self._pause)
+        except MemoryError:
+            return Answer(job.id, pack([]), failed="together")
+        except StoreError as error:
+            return Answer(job.id, pack([]), failed="full" if isinstance(error, StoreFull) else "together")
+        return Answer(job.id, pack(outcomes), text)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one worker: `python -m indexer.workers PIPE_FD PAGE_FD`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
@@ -369,32 +456,12 @@ def main(arguments: Sequence[str]) -> int:
     os.close(int(arguments[1]))
     settings, store_dir, placement = connection.recv()
     cores.place(placement)
-
-    from indexer.embed.static import load_static_model
-    from indexer.prepare import Preparer
-    from indexer.source import Directories, Limits, read_source_stat
-    from indexer.store.lookup import Lookup
-
-    model = load_static_model() if settings.model.tier0 else None
-    preparer = Preparer(model, settings.workers.file_deadline_ms / 1000)
-    lookup = Lookup(Path(store_dir))
+    child = _Child(connection, page, settings, Path(store_dir))
     _limit_memory(settings.workers.memory_mb)
-    limits = Limits.of(settings)
-
-    while True:
-        try:
-            message = connection.recv()
-        except EOFError:
-            return 0
-        if isinstance(message, str):
-            cores.place(message)
-            continue
-        with Directories(message.root) as directories:
-            own = replace(limits, languages=message.languages)
-            read = partial(read_source_stat, limits=own, directories=directories)
-            outcomes = run_job(message, lookup, preparer, read, page.note)
-        connection.send((message.id, pack(outcomes)))
-        page.clear()
+    try:
+        child.run()
+    except EOFError:
+        return 0
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ GROUND = (
     "indexer.pages",
     "indexer.words",
     "indexer.vocabulary",
+    "indexer.page_terms",
     "indexer.bags",
     "indexer.languages",
     "indexer.encoding",

@@ -25,6 +25,7 @@ from indexer.records import I64, U8, U32
 from indexer.store.format import SEPARATOR
 
 BLOCK_BYTES = 1 << 14
+LINES_BYTES = 1 << 20  # of pages whose line tables are made at once: block by block took 1.5 ns a byte more
 _NEWLINE = 10
 _STEP = 255
 
@@ -89,6 +90,8 @@ class BlockWriter:
         self._page_starts: list[int] = []
         self._block_pages = [0]
         self._block_bytes: list[int] = []
+        self._pages: list[bytes] = []  # whose lines are still to be told
+        self._pages_bytes = 0
         self._lines: list[U8] = []
         self._line_bytes: list[I64] = []
         self._line_counts: list[I64] = []
@@ -99,6 +102,7 @@ class BlockWriter:
             self._lengths.append(len(content))
             starts = page_starts(content)
             if len(starts) == 1:
+                self._pages.append(content)
                 self._pending.append(content)
                 self._pending_bytes += len(content) + len(SEPARATOR)
                 if self._pending_bytes >= BLOCK_BYTES:
@@ -106,19 +110,29 @@ class BlockWriter:
             else:
                 self._flush()
                 for start, end in zip(starts, [*starts[1:], len(content)], strict=True):
-                    after = SEPARATOR if end == len(content) else b""
-                    self._pack(content[start:end] + after, [end - start])
+                    page = content[start:end]
+                    self._pages.append(page)
+                    self._pack(page + SEPARATOR if end == len(content) else page, 1)
+            self._pages_bytes += len(content)
+            if self._pages_bytes >= LINES_BYTES:
+                self._tell_lines()
             self._page_starts += starts
             self._doc_pages.append(len(self._page_starts))
 
     def finish(self) -> None:
         """Pack what is left."""
         self._flush()
+        self._tell_lines()
 
     @property
     def doc_len(self) -> I64:
         """Bytes of each document."""
         return np.array(self._lengths, np.int64)
+
+    @property
+    def n_pages(self) -> int:
+        """Pages so far."""
+        return len(self._page_starts)
 
     @property
     def doc_page(self) -> I64:
@@ -156,25 +170,29 @@ class BlockWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            lengths = [len(content) for content in self._pending]
-            self._pack(SEPARATOR.join([*self._pending, b""]), lengths)
+            self._pack(SEPARATOR.join([*self._pending, b""]), len(self._pending))
             self._pending = []
             self._pending_bytes = 0
 
-    def _pack(self, content: bytes, lengths: list[int]) -> None:
-        """Write one block of pages with these lengths."""
+    def _pack(self, content: bytes, n_pages: int) -> None:
+        """Write one block of so many pages."""
         packed = pack(content)
         self._write(packed)
         self._block_bytes.append(len(packed))
-        self._block_pages.append(self._block_pages[-1] + len(lengths))
-        table, nbytes, counts = line_tables(content, np.array(lengths, np.int64))
+        self._block_pages.append(self._block_pages[-1] + n_pages)
+
+    def _tell_lines(self) -> None:
+        """Make the line tables of the pages that came since the last time."""
+        lengths = np.fromiter(map(len, self._pages), np.int64, len(self._pages))
+        table, nbytes, counts = line_tables(SEPARATOR.join([*self._pages, b""]), lengths)
         self._lines.append(table)
         self._line_bytes.append(nbytes)
         self._line_counts.append(counts)
+        self._pages, self._pages_bytes = [], 0
 
 
 def line_tables(content: bytes, lengths: I64) -> tuple[U8, I64, I64]:
-    """Return the line tables of the pages of one block, the bytes of each, and the newlines in each."""
+    """Return the line tables of pages, each with a SEPARATOR behind, the bytes of each, and its newlines."""
     ends = np.cumsum(lengths + len(SEPARATOR)) - len(SEPARATOR)
     starts = ends - lengths
     newlines = np.flatnonzero(np.frombuffer(content, np.uint8) == _NEWLINE)

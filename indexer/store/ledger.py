@@ -59,6 +59,11 @@ class Ledger:
         self._txn.put("digests", digest, u32_key(blob_id))
         self._txn.delete("forgotten", digest)
 
+    def add_dead_blob(self, blob_id: int, digest: bytes, nbytes: int) -> None:
+        """Enter the shallow content of a document that another blob has already; no path will point at it."""
+        self._blobs[blob_id] = BlobRecord(digest, 0, nbytes, shallow=True)
+        self._alive_before[blob_id] = True
+
     def set_file(self, path: bytes, stat: Stat, digest: bytes, blob_id: int) -> None:
         """Point a path at a blob."""
         key, carried = path_key(self.root.id, path)

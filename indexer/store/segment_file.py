@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from indexer.records import TextSegment
 from indexer.store import faults
 from indexer.store.disk import TEMPORARY, flush_directory, remove, translated
 from indexer.store.format import (
@@ -63,22 +64,27 @@ class Section:
 
 
 class SegmentFile:
-    """A context: leaving it without `finish` removes every trace, and a full disk becomes StoreFull."""
+    """A context: leaving it without `finish` removes every trace, and a full disk becomes StoreFull.
+
+    A worker may fill most of a file and `suspend` it; the writer then goes on with it (`resumed`).
+    """
 
     def __init__(self, path: Path, segment_id: int) -> None:
         """Start writing under a temporary name beside `path`."""
         self._path = path
         self._id = segment_id
         self._temporary = path.with_name(path.name + TEMPORARY)
+        self._created = True
         self._fd = -1
         self._end = PREAMBLE_BYTES
         self._tail: Section | None = None
         self._places: dict[str, Place] = {}
 
     def __enter__(self) -> SegmentFile:
-        """Create the temporary file."""
+        """Create the temporary file, or open the one that was left."""
+        how = os.O_CREAT | os.O_TRUNC if self._created else 0
         try:
-            self._fd = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._fd = os.open(self._temporary, os.O_RDWR | how, 0o600)
         except OSError as error:
             raise translated(error, f"writing segment {self._path.name}") from error
         return self
@@ -90,9 +96,28 @@ class SegmentFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            remove(self._temporary)
+            if self._created:
+                remove(self._temporary)
         if isinstance(error, OSError):
             raise translated(error, f"writing segment {self._path.name}") from error
+
+    @classmethod
+    def resumed(cls, path: Path, segment_id: int, text: TextSegment) -> SegmentFile:
+        """Go on with what `suspend` left, now with a number; if that fails, it is left as it was."""
+        file = cls(path, segment_id)
+        file._temporary = Path(text.path)
+        file._created = False
+        file._end = text.end
+        file._places = {name: Place(*place) for name, place in text.sections.items()}
+        return file
+
+    def suspend(self) -> tuple[str, dict[str, tuple[int, int, int]], int]:
+        """Stop here; return the name of the file, the places of the sections, and its length."""
+        assert self._tail is None, self._tail
+        os.close(self._fd)
+        self._fd = -1
+        places = {name: (each.offset, each.nbytes, each.crc) for name, each in self._places.items()}
+        return str(self._temporary), places, self._end
 
     def put(self, name: str, data: Array | bytes) -> None:
         """Write a whole section."""

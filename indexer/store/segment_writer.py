@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.records import I64, U8, U32, U64, PreparedFile
+from indexer.records import I64, U8, U32, U64, PreparedFile, SourceFile
 from indexer.store import chunk_lists, postings
 from indexer.store.blocks import BlockWriter
 from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, PAGES_MAX, SEPARATOR, Counts, SegmentInfo
@@ -135,6 +135,12 @@ def put_contents(out: SegmentFile, contents: Iterable[bytes]) -> tuple[I64, I64]
     blocks.add(contents)
     blocks.finish()
     section.close()
+    put_block_tables(out, blocks)
+    return blocks.doc_len, blocks.doc_page
+
+
+def put_block_tables(out: SegmentFile, blocks: BlockWriter) -> None:
+    """Write where the finished blocks, pages, lines and documents are."""
     out.put("block_page", blocks.block_page)
     out.put("block_off", blocks.block_off)
     tables, nbytes = blocks.line_tables()
@@ -148,19 +154,23 @@ def put_contents(out: SegmentFile, contents: Iterable[bytes]) -> tuple[I64, I64]
     lengths = blocks.doc_len
     out.put("doc_start", bases(lengths + len(SEPARATOR)))
     out.put("doc_len", lengths)
-    return lengths, blocks.doc_page
 
 
 def _write_docs(out: SegmentFile, docs: Sequence[Doc], languages: list[str]) -> tuple[int, I64]:
     sources = [prepared.source for _, prepared, _ in docs]
     lengths, doc_page = put_contents(out, [source.content for source in sources])
-    language = {name: i for i, name in enumerate(languages)}
     out.put("doc_blob", np.array([blob for blob, _, _ in docs], np.uint32))
+    put_sources(out, sources, languages)
+    return int(lengths.sum()), doc_page
+
+
+def put_sources(out: SegmentFile, sources: Sequence[SourceFile], languages: list[str]) -> None:
+    """Write what is known of each document beside its content."""
+    language = {name: i for i, name in enumerate(languages)}
     out.put("digest", b"".join(source.digest for source in sources))
     out.put("language", np.array([language[source.language] for source in sources], np.uint8))
     out.put("encoding", np.array([ENCODINGS.index(source.encoding) for source in sources], np.uint8))
     out.put("flags", np.array([source.flags for source in sources], np.uint16))
-    return int(lengths.sum()), doc_page
 
 
 def _write_trigrams(out: SegmentFile, files: list[PreparedFile], doc_page: I64) -> int:
@@ -174,20 +184,20 @@ def _write_trigrams(out: SegmentFile, files: list[PreparedFile], doc_page: I64) 
 
     def fill(lists: ListWriter) -> None:
         keys = halves[:, 1]
-        for first, last, counts in _list_blocks(keys):
+        for first, last, counts in list_blocks(keys):
             starts = np.cumsum(counts) - counts
             lists.add(keys[first:last][starts], counts, halves[first:last, 0])
 
     return put_trigrams(out, fill, int(doc_page[-1]))
 
 
-def _list_blocks(keys: Array) -> Iterator[tuple[int, int, I64]]:
+def list_blocks(keys: Array, block: int = POSTINGS_BLOCK) -> Iterator[tuple[int, int, I64]]:
     """Cut sorted keys into blocks of whole lists: [first, last) and the length of each list."""
     if not len(keys):
         return
     starts = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]))
     counts = np.diff(starts)
-    cuts = np.searchsorted(starts, np.arange(POSTINGS_BLOCK, len(keys), POSTINGS_BLOCK), side="left")
+    cuts = np.searchsorted(starts, np.arange(block, len(keys), block), side="left")
     bounds = np.unique(np.concatenate(([0], cuts, [len(counts)])))
     for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         yield int(starts[low]), int(starts[high]), counts[low:high]
@@ -203,7 +213,7 @@ def _write_terms(out: SegmentFile, files: list[PreparedFile], chunk_base: I64) -
     keys, order = _by_key(hashes)
 
     def fill(lists: ListWriter, counted: CountWriter) -> None:
-        for first, last, counts in _list_blocks(keys):
+        for first, last, counts in list_blocks(keys):
             starts = np.cumsum(counts) - counts
             values, of_values = chunks[order[first:last]], tf[order[first:last]]
             # Two terms of one chunk with the same key: the one with the smaller hash stays.

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,7 +21,7 @@ import numpy as np
 
 from config.errors import NoSuchRoot, StoreCorrupt, StoreError
 from config.settings import Store as StoreSettings
-from indexer.records import U32, Batch, PreparedFile, Upsert
+from indexer.records import U32, Batch, PreparedFile, TextSegment, Upsert
 from indexer.store import catalog, faults, lease, opening, pool_rows, recovery, tiers
 from indexer.store.catalog import (
     BlobRecord,
@@ -48,19 +47,10 @@ from indexer.store.pool_rows import RowPool
 from indexer.store.segment import Segment
 from indexer.store.segment_writer import Doc, write_segment
 from indexer.store.stats import StoreStats, stats_of
+from indexer.store.stored import Stored
 
 PINNED_MAX = 200_000
 TEXTS_MAX = 64  # segments of a first pass that are left alone
-
-
-@dataclass(slots=True)
-class _Stored:
-    """A batch's new content on disk, not yet published."""
-
-    blobs: dict[bytes, tuple[int, int, bool]]  # digest -> blob id, bytes, whether it is shallow
-    segments: list[SegmentInfo]
-    members: list[U32]  # blob ids of each segment
-    rows: U32
 
 
 def dispose(path: Path) -> None:
@@ -251,7 +241,7 @@ class Writer:
         """
         if not (batch.upserts or batch.removes or batch.skips):
             return self.generation
-        stored = self._store(self._fresh(batch))
+        stored = self._store(self._fresh(batch), batch.texts)
         try:
             self._publish(batch, stored)
         except BaseException:
@@ -268,6 +258,7 @@ class Writer:
             if upsert.prepared is not None and (best is None or best.is_shallow):
                 brought[upsert.digest] = upsert.prepared
         fresh: dict[bytes, PreparedFile] = {}
+        in_texts = {digest for text in batch.texts for digest in text.digests}
         with self._env.read() as txn:
             if txn.get("roots", u32_key(batch.root_id)) is None:
                 raise NoSuchRoot(f"root {batch.root_id} is not indexed (any more)")
@@ -279,34 +270,37 @@ class Writer:
                     assert prepared.source.digest == upsert.digest, upsert.path
                     if catalog.known_blob(txn, upsert.digest, prepared.is_shallow) is None:
                         fresh[upsert.digest] = prepared
-                elif txn.get("digests", upsert.digest) is None:
+                elif upsert.digest not in in_texts and txn.get("digests", upsert.digest) is None:
                     raise StoreError(f"the content of {upsert.path!r} is neither stored nor in the batch")
         return fresh
 
-    def _store(self, fresh: dict[bytes, PreparedFile]) -> _Stored:
-        """Write vectors and segments."""
-        stored = _Stored({}, [], [], np.empty(0, np.uint32))
-        if not fresh:
-            return stored
+    def _store(self, fresh: dict[bytes, PreparedFile], texts: list[TextSegment]) -> Stored:
+        """Write vectors and segments, and complete those that workers have written."""
+        stored = Stored(self._state.meta, self._segments_dir)
         try:
+            with self._env.read() as txn:
+                for text in texts:
+                    stored.add_text(text, lambda digest: catalog.known_blob(txn, digest, True) is not None)
+            if not fresh:
+                return stored
+            assert not texts, "a batch with segments of workers brings no other contents"
             rows = self._write_vectors(list(fresh.values()), stored)
             faults.point("after-vectors")
             docs: list[Doc] = []
             for (digest, prepared), own in zip(fresh.items(), rows, strict=True):
-                blob_id = self._state.meta.next_blob + len(docs)
-                docs.append((blob_id, prepared, own))
-                stored.blobs[digest] = (blob_id, len(prepared.source.content), prepared.is_shallow)
+                docs.append((stored.next_blob, prepared, own))
+                stored.blobs[digest] = (stored.next_blob, len(prepared.source.content), prepared.is_shallow)
             for part in self._parts(docs):
-                number = self._state.meta.next_segment + len(stored.segments)
+                number = stored.next_segment
                 stored.members.append(np.array([blob for blob, _, _ in part], np.uint32))
-                stored.segments.append(write_segment(self._path(number), number, part))
+                stored.segments.append(write_segment(stored.path(number), number, part))
             faults.point("after-segment")
         except BaseException:
             self._withdraw(stored)
             raise
         return stored
 
-    def _write_vectors(self, files: list[PreparedFile], stored: _Stored) -> list[U32]:
+    def _write_vectors(self, files: list[PreparedFile], stored: Stored) -> list[U32]:
         """Return the rows of each file's chunks; none for files without vectors."""
         with_vectors = [len(file.parsed.chunks) if file.vectors.shape[1] else 0 for file in files]
         total = sum(with_vectors)
@@ -336,32 +330,26 @@ class Writer:
             nbytes += size
         yield part
 
-    def _withdraw(self, stored: _Stored) -> None:
+    def _withdraw(self, stored: Stored) -> None:
         """Take back what a failed batch wrote."""
         if self._pool is not None and len(stored.rows):
             self._pool.release(stored.rows)
-        for number in range(
-            self._state.meta.next_segment, self._state.meta.next_segment + len(stored.members)
-        ):
-            with contextlib.suppress(OSError):
-                remove(self._path(number))
+        stored.remove()
 
-    def _publish(self, batch: Batch, stored: _Stored) -> None:
-        new_bytes = sum(nbytes for _, nbytes, _ in stored.blobs.values())
+    def _publish(self, batch: Batch, stored: Stored) -> None:
         rows_end = int(stored.rows.max()) + 1 if len(stored.rows) else 0
         with self._publishing() as draft:
             meta = draft.meta
             draft.meta = msgspec.structs.replace(
                 meta,
-                next_blob=meta.next_blob + len(stored.blobs),
-                next_segment=meta.next_segment + len(stored.segments),
+                next_blob=stored.next_blob,
+                next_segment=stored.next_segment,
                 pool_rows=max(meta.pool_rows, rows_end),
-                bytes_added=meta.bytes_added + new_bytes,
+                bytes_added=meta.bytes_added + stored.nbytes,
                 bytes_written=meta.bytes_written + sum(info.file_bytes for info in stored.segments),
             )
             ledger = Ledger(draft.txn, batch.root_id)
-            for digest, (blob_id, nbytes, shallow) in stored.blobs.items():
-                ledger.add_blob(blob_id, digest, nbytes, shallow)
+            stored.enter(ledger)
             for path in batch.removes:
                 ledger.remove_file(path)
             for skipped in batch.skips:
@@ -377,7 +365,7 @@ class Writer:
         self._note(turned)
         self._pinned -= used
 
-    def _point(self, txn: Transaction, ledger: Ledger, upsert: Upsert, stored: _Stored) -> int:
+    def _point(self, txn: Transaction, ledger: Ledger, upsert: Upsert, stored: Stored) -> int:
         """Point a path at its content; return the blob."""
         if upsert.digest in stored.blobs:
             blob_id = stored.blobs[upsert.digest][0]

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from indexer.store.segment import Segment
 from indexer.store.snapshot import Reader, Snapshot
 from indexer.store.terms import KEY_SHIFT
 from indexer.store.writer import Writer
+from indexer.texts import run_text_job, text_path
 from indexer.workers import run_job
 from tests.end_to_end.home import git
 from tests.end_to_end.texts import DIRECTORIES, ODD, PATTERNS, directories, made, places, text_for
@@ -105,6 +106,12 @@ class Index:
         for at in range(0, len(paths), 2):
             some = tuple(paths[at : at + 2])
             job = Job(next(self.numbers), root_id, rules.root, some, text_only=text_only)
+            if text_only:
+                known = partial(self.lookup.known, shallow=True)
+                into = text_path(self.folder / "store", job.id)
+                outcomes, text = run_text_job(job, into, known, read, lambda *_: None)
+                self.writer.apply(as_batch(root_id, outcomes, [text] if text else []))
+                continue
             outcomes = run_job(job, self.lookup, self.preparer, read, lambda *_: None)
             self.writer.apply(as_batch(root_id, outcomes))
         self.writer.apply(as_batch(root_id, [*gone]))

@@ -12,7 +12,7 @@ from config.errors import StoreFull
 from config.settings import Settings, load
 from indexer.jobs import Casualty, Job, JobResult, Outcome
 from indexer.pipeline import URGENT_MAX, Commit, Pipeline, as_batch
-from indexer.records import Batch, FileChange, Skipped, Stat, Upsert
+from indexer.records import Batch, FileChange, Skipped, Stat, TextSegment, Upsert
 from tests.support import digest_of, prepared
 
 ROOT = 1
@@ -27,6 +27,8 @@ class Workers:
         self.jobs: list[Job] = []
         self.done: list[Job] = []
         self.room_max = 1
+        self.count = 1
+        self.failed = ""  # why text jobs fail
         self.casualties: tuple[Casualty, ...] = ()
 
     @property
@@ -39,18 +41,32 @@ class Workers:
     def poll(self, _timeout_s: float, _wake_fd: int | None = None) -> list[JobResult]:
         jobs, self.jobs = self.jobs, []
         self.done += jobs
-        return [
-            JobResult(job, [self.look(path, job.text_only) for path in job.paths], self.casualties)
-            for job in jobs
-        ]
+        return [self.do_text(job) if job.text_only else self.do(job) for job in jobs]
 
-    def look(self, path: bytes, shallow: bool) -> Outcome:
+    def do(self, job: Job) -> JobResult:
+        return JobResult(job, [self.look(path) for path in job.paths], self.casualties)
+
+    def do_text(self, job: Job) -> JobResult:
+        if self.failed:
+            return JobResult(job, [], failed=self.failed)
+        outcomes: list[Outcome] = []
+        contents: dict[bytes, bytes] = {}
+        for outcome in map(self.look, job.paths):
+            if isinstance(outcome, Upsert) and outcome.prepared is not None:
+                contents[outcome.digest] = outcome.prepared.source.content
+                outcome = replace(outcome, prepared=None)
+            outcomes.append(outcome)
+        nbytes = [len(content) for content in contents.values()]
+        text = TextSegment(f"text-{job.id}", {}, 0, 0, 0, 0, [], list(contents), nbytes)
+        return JobResult(job, outcomes, text=text)
+
+    def look(self, path: bytes) -> Outcome:
         text = self.files.get(path)
         if text is None:
             return FileChange(path, None)
         if text == "binary":
             return Skipped(path, "binary", "", STAT)
-        return Upsert(path, STAT, digest_of(text.encode()), prepared(text, shallow=shallow))
+        return Upsert(path, STAT, digest_of(text.encode()), prepared(text))
 
 
 class Bench:
@@ -347,7 +363,10 @@ def test_text_comes_first_where_a_scan_finds_many_files(
     bench.pipeline.scanned(ROOT, changed(*files), everything)
     bench.pipeline.step(0)
     (batch,) = bench.batches
-    assert {upsert.prepared.is_shallow for upsert in batch.upserts if upsert.prepared} == {shallow}
+    assert bench.paths(0) == files.keys()
+    assert [upsert.prepared is None for upsert in batch.upserts] == [shallow] * n_files
+    digests = {upsert.digest for upsert in batch.upserts}
+    assert [set(text.digests) for text in batch.texts] == ([digests] if shallow else [])
 
 
 def test_a_file_saved_while_it_waits_for_its_text_is_prepared_whole_and_at_once() -> None:
@@ -454,3 +473,86 @@ def test_what_is_left_of_an_earlier_round_is_not_mistaken_for_the_next() -> None
     bench.pipeline.step(0)
     (upsert,) = bench.batches[-1].upserts
     assert upsert.digest == digest_of(b"def newer(): pass\n")
+
+
+def text_jobs(bench: Bench) -> list[Job]:
+    return [job for job in bench.workers.done if job.text_only]
+
+
+def test_text_jobs_are_small_at_first_and_at_the_end() -> None:
+    megabyte = Stat(1 << 20, 1, 1)
+    changes = [FileChange(b"f%04d.py" % number, megabyte) for number in range(1_000)]
+    bench = Bench({change.path: "x" for change in changes}, text_first(1))
+    bench.workers.count = 2
+    bench.pipeline.scanned(ROOT, changes)
+    while len(bench.workers.done) < 200 and bench.pipeline.scan_left(ROOT):
+        bench.pipeline.step(0)
+        if bench.futures and not bench.futures[-1].done():
+            bench.commit()
+    sizes = [len(job.paths) for job in text_jobs(bench)]
+    assert sum(sizes) == len(changes)
+    assert sizes[:4] == [4, 4, 4, 4] and sizes[-1] <= 4
+    assert max(sizes) == 64 and len(sizes) < 50
+    assert all(size <= max(4, sum(sizes[:at]) // 3 + 1) for at, size in enumerate(sizes))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_text_that_fails_as_a_whole_is_prepared_with_everything(saved: bool) -> None:
+    files = {b"f%d.py" % number: f"def f{number}(): pass\n" for number in range(3)}
+    bench = Bench(files, text_first(1))
+    bench.workers.failed = "together"
+    bench.pipeline.scanned(ROOT, changed(*files))
+    bench.pipeline._submit()
+    if saved:  # while a worker has it
+        bench.pipeline.hint(ROOT, changed(b"f1.py"))
+    bench.now += 30
+    for _ in range(6):
+        bench.pipeline.step(0)
+        if bench.futures and not bench.futures[-1].done():
+            bench.commit()
+    committed = [upsert for batch in bench.batches for upsert in batch.upserts]
+    assert {upsert.path for upsert in committed} == files.keys()
+    assert all(upsert.prepared is not None for upsert in committed)
+    assert len(committed) == 3 + saved
+    assert (bench.pipeline.pending(ROOT), bench.pipeline.bulk_left, bench.pipeline.busy) == (0, 0, False)
+
+
+def test_text_for_which_there_is_no_room_is_told_and_read_again_later() -> None:
+    files = {b"f%d.py" % number: f"def f{number}(): pass\n" for number in range(3)}
+    bench = Bench(files, text_first(1))
+    bench.workers.failed = "full"
+    bench.pipeline.scanned(ROOT, changed(*files))
+    with pytest.raises(StoreFull):
+        bench.pipeline.step(0)
+    bench.workers.failed = ""
+    bench.pipeline.step(0)
+    assert not bench.batches and len(text_jobs(bench)) == 1  # not at once
+    bench.now += 10
+    bench.pipeline.step(0)
+    bench.pipeline.step(0)
+    assert bench.paths(0) == files.keys() and len(bench.batches[0].texts) == 1
+    bench.commit()
+    assert (bench.pipeline.pending(ROOT), bench.pipeline.bulk_left) == (0, 0)
+
+
+def test_segments_of_a_failed_commit_are_committed_later_and_those_of_a_dropped_root_removed(
+    tmp_path: Path,
+) -> None:
+    bench = Bench({b"a.py": "def a(): pass\n"}, text_first(1))
+    bench.pipeline.scanned(ROOT, changed(b"a.py"))
+    bench.pipeline.step(0)
+    (text,) = bench.batches[0].texts
+    bench.futures[-1].set_exception(StoreFull("no room"))
+    with pytest.raises(StoreFull):
+        bench.pipeline.step(0)
+    bench.now += 10
+    bench.pipeline.step(0)
+    assert bench.batches[1].texts == [text]
+    bench.futures[-1].set_exception(StoreFull("no room"))
+    with pytest.raises(StoreFull):
+        bench.pipeline.step(0)
+    left = tmp_path / "text"
+    left.touch()
+    bench.pipeline._roots[ROOT].text.texts[:] = [replace(text, path=str(left))]
+    bench.pipeline.drop_root(ROOT)
+    assert not left.exists()

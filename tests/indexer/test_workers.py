@@ -311,3 +311,56 @@ def test_a_file_that_needs_too_much_memory_is_set_aside(start, tree: Path) -> No
         assert not len(large.prepared.parsed.symbols)
     assert found[b"m0.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
     assert found[b"m1.py"].prepared.parsed.symbols.name == [b"Greeter", b"greet"]
+
+
+def large_tree(tree: Path) -> tuple[str, ...]:
+    """Files of some seconds of text."""
+    for number in range(40):
+        (tree / f"large{number}.py").write_bytes(SLOW.replace(b"g(a", b"g%d(a" % number))
+    return tuple(f"large{number}.py" for number in range(40))
+
+
+def test_a_text_job_comes_back_as_a_segment(start, tree: Path, store: Path) -> None:
+    pool = start(1)
+    pool.submit(replace(job_of(tree, "m0.py", "data.bin", "m1.py"), text_only=True))
+    (result,) = results_of(pool, 3)
+    assert [type(outcome) for outcome in result.outcomes] == [Upsert, Skipped, Upsert]
+    assert result.text is not None and not result.failed
+    assert result.text.digests == [result.outcomes[0].digest, result.outcomes[2].digest]
+    assert [Path(result.text.path)] == list((store / "segments").iterdir())
+
+
+def test_a_saved_file_does_not_wait_for_a_text_job(start, tree: Path) -> None:
+    pool = start(1, file_deadline_ms=30_000)
+    pool.submit(replace(job_of(tree, *large_tree(tree)), text_only=True))
+    wait_until_finishing(pool, 40)
+    pool.submit(replace(job_of(tree, "m0.py", id=2), urgent=True))
+    results = results_of(pool, 41)
+    assert [result.job.id for result in results] == [2, 1]
+    assert results[1].text is not None and len(results[1].text.digests) == 40
+
+
+def test_a_death_in_a_text_job_leaves_its_files_to_be_prepared_otherwise(
+    start, tree: Path, store: Path
+) -> None:
+    pool = start(1, file_deadline_ms=30_000)
+    pool.submit(replace(job_of(tree, *large_tree(tree)), text_only=True))
+    os.kill(wait_until_finishing(pool, 40), signal.SIGSEGV)
+    results: list[JobResult] = []
+    while not results:
+        results = pool.poll(1.0)
+    assert [(result.failed, result.outcomes, result.text) for result in results] == [("together", [], None)]
+    assert list((store / "segments").iterdir()) == []
+    pool.submit(job_of(tree, "m0.py", id=2))
+    assert len(results_of(pool, 1)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited on Linux only")
+def test_a_text_job_that_needs_too_much_memory_fails_as_a_whole(start, tree: Path, store: Path) -> None:
+    pool = start(1, file_deadline_ms=30_000, memory_mb=48)
+    pool.submit(replace(job_of(tree, *large_tree(tree)), text_only=True))
+    results: list[JobResult] = []
+    while not results:
+        results = pool.poll(1.0)
+    assert [result.failed for result in results] == ["together"]
+    assert list((store / "segments").iterdir()) == []

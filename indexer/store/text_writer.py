@@ -1,0 +1,210 @@
+"""Contents of files -> a segment of shallow documents, written by a parse worker.
+
+A first index puts the text of everything into segments before anything else. Whatever a segment has in order
+of its keys is made here in the worker: it takes contents slice by slice, packs them at once, and collects
+trigrams and terms as numbers that sort by key and page. At the end they are sorted once, and nothing but
+the file's name goes to the writer, which adds the numbers it alone gives out (`finish_text`). Preparing the
+same files one by one and sending them to the writer cost twice as much, half of it there, on one core.
+
+The words of a shallow document are counted by page, not by chunks of forty lines: its chunks are its pages.
+They are replaced by the real ones in the second pass, and until then a word finds the page, in which the
+best line is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from indexer.page_terms import COUNT_BITS, PAGE_SHIFT, TERM_SHIFT, page_terms
+from indexer.pages import page_starts
+from indexer.records import FLAG_SHALLOW, I64, U8, U64, SourceFile, TextSegment
+from indexer.store.blocks import BlockWriter
+from indexer.store.format import DOCS_MAX, NO_ROW, Counts, SegmentInfo
+from indexer.store.segment_file import SegmentFile
+from indexer.store.segment_writer import (
+    ListWriter,
+    bases,
+    list_blocks,
+    put_block_tables,
+    put_names,
+    put_sources,
+    put_terms,
+    put_trigrams,
+)
+from indexer.store.terms import CountWriter
+from indexer.trigram import trigrams_joined
+from indexer.words import COUNT_MAX
+
+_BLOCK = 1 << 19  # postings encoded at a time: what is made of them stays in the cache
+_PAGE_BITS = np.uint64(16)
+_PAGE_MASK = np.uint64((1 << 16) - 1)
+_COUNT_MASK = np.uint64((1 << COUNT_BITS) - 1)
+
+
+class TextWriter:
+    """Writes one segment; a context, which removes the file unless it was finished."""
+
+    def __init__(self, path: Path) -> None:
+        """Write beside `path`, which is no segment's name. Raises StoreFull, StoreError, as all does here."""
+        self._file = SegmentFile(path, 0)
+        self._docs: list[SourceFile] = []  # without their contents
+        self._trigrams: list[U64] = []  # key, then page
+        self._terms: list[U64] = []  # entries of page_terms
+        self._words: list[I64] = []  # of each chunk
+        self._n_chunks = 0
+
+    def __enter__(self) -> TextWriter:
+        """Begin the file."""
+        self._file.__enter__()
+        self._contents = self._file.section("block_data")
+        self._blocks = BlockWriter(self._contents.write)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the file if it was not finished."""
+        self._file.__exit__(kind, error, trace)
+
+    def __len__(self) -> int:
+        return len(self._docs)
+
+    def add(self, sources: Sequence[SourceFile]) -> None:
+        """Append documents in order. Needs some 30 times the memory of their contents while it runs."""
+        pages: list[bytes] = []
+        numbers: list[int] = []  # of each page in the segment
+        at = self._blocks.n_pages
+        for source in sources:
+            content = source.content
+            starts = page_starts(content)
+            if content:
+                ends = [*starts[1:], len(content)]
+                pages += [content[a:b] for a, b in zip(starts, ends, strict=True)]
+                numbers += range(at, at + len(starts))
+            at += len(starts)
+            self._docs.append(replace(source, content=b"", flags=source.flags | FLAG_SHALLOW))
+        self._blocks.add(source.content for source in sources)
+        if not pages:
+            return
+        keys, ends_of_pages = trigrams_joined(pages)
+        postings = keys.astype(np.uint64) << _PAGE_BITS
+        postings |= np.repeat(np.array(numbers, np.uint64), np.diff(ends_of_pages, prepend=0))
+        self._trigrams.append(postings)
+        entries, n_words = page_terms(pages, self._n_chunks)
+        self._terms.append(entries)
+        self._words.append(n_words)
+        self._n_chunks += len(pages)
+
+    def finish(self) -> TextSegment:
+        """Write what is left, and close the file for the writer to take it over."""
+        out, docs, blocks = self._file, self._docs, self._blocks
+        assert 0 < len(docs) <= DOCS_MAX, len(docs)
+        blocks.finish()
+        self._contents.close()
+        put_block_tables(out, blocks)
+        n_trigrams = _put_trigrams(out, self._trigrams, blocks.n_pages)
+        n_terms = _put_terms(out, self._terms, self._n_chunks)
+        languages = sorted({doc.language for doc in docs})
+        put_sources(out, docs, languages)
+        _put_no_symbols(out, len(docs))
+        self._put_chunks()
+        path, sections, end = out.suspend()
+        digests, nbytes = [doc.digest for doc in docs], blocks.doc_len.tolist()
+        return TextSegment(
+            path, sections, end, self._n_chunks, n_trigrams, n_terms, languages, digests, nbytes
+        )
+
+    def _put_chunks(self) -> None:
+        """Every page is a chunk, but an empty document has none."""
+        out, blocks = self._file, self._blocks
+        n_pages = np.diff(blocks.doc_page)
+        n_chunks = np.where(blocks.doc_len > 0, n_pages, 0)
+        of_chunk = np.repeat(blocks.doc_len > 0, n_pages)
+        end = np.append(blocks.page_start[1:], 0)
+        end[blocks.doc_page[1:] - 1] = blocks.doc_len
+        out.put("doc_chunk", bases(n_chunks))
+        out.put("chunk_start", blocks.page_start[of_chunk])
+        out.put("chunk_end", end[of_chunk])
+        out.put("chunk_line", blocks.page_line[of_chunk] + 1)
+        out.put("chunk_def", np.full(self._n_chunks, -1, np.int32))
+        out.put("chunk_row", np.full(self._n_chunks, NO_ROW, np.uint32))
+        out.put("chunk_words", np.minimum(np.concatenate([*self._words, _NONE]), 65_535))
+
+
+def _put_trigrams(out: SegmentFile, parts: list[U64], n_pages: int) -> int:
+    """Write the posting lists; `parts` is emptied, for memory."""
+    postings = np.concatenate([*parts, np.empty(0, np.uint64)])
+    parts.clear()
+    postings.sort()
+    keys = (postings >> _PAGE_BITS).astype(np.uint32)
+
+    def fill(lists: ListWriter) -> None:
+        for first, last, counts in list_blocks(keys, _BLOCK):
+            starts = first + np.cumsum(counts) - counts
+            lists.add(keys[starts], counts, (postings[first:last] & _PAGE_MASK).astype(np.uint32))
+
+    return put_trigrams(out, fill, n_pages)
+
+
+def _put_terms(out: SegmentFile, parts: list[U64], n_chunks: int) -> int:
+    """Write the posting lists of terms and the counts; `parts` is emptied, for memory."""
+    entries = np.concatenate([*parts, np.empty(0, np.uint64)])
+    parts.clear()
+    entries.sort()
+    postings, counts = _added_up(entries)
+    keys = postings >> (TERM_SHIFT - PAGE_SHIFT)
+
+    def fill(lists: ListWriter, counted: CountWriter) -> None:
+        for first, last, n in list_blocks(keys, _BLOCK):
+            starts = first + np.cumsum(n) - n
+            lists.add(keys[starts], n, (postings[first:last] & _PAGE_MASK).astype(np.uint32))
+            counted.add(counts[first:last])
+
+    return put_terms(out, fill, n_chunks, len(postings))
+
+
+def _added_up(entries: U64) -> tuple[U64, U8]:
+    """Return the distinct terms and pages of sorted entries, and the sum of the counts of each."""
+    postings = entries >> PAGE_SHIFT
+    new = np.empty(len(postings), np.bool_)
+    new[:1] = True
+    np.not_equal(postings[1:], postings[:-1], out=new[1:])
+    first = np.flatnonzero(new)
+    if not len(first):
+        return postings, np.empty(0, np.uint8)
+    counts = np.add.reduceat((entries & _COUNT_MASK).astype(np.uint8), first, dtype=np.uint32)
+    return postings[first], np.minimum(counts, COUNT_MAX).astype(np.uint8)
+
+
+def _put_no_symbols(out: SegmentFile, n_docs: int) -> None:
+    """Write the sections of definitions and references as they are without any."""
+    put_names(out, [])
+    out.put("doc_def", np.zeros(n_docs + 1, np.uint32))
+    for name in ("name_def_off", "name_ref"):
+        out.put(name, np.zeros(1, np.uint32))
+    for name in _SYMBOL_SECTIONS:
+        out.put(name, b"")
+
+
+_SYMBOL_SECTIONS = (
+    *("def_name", "def_kind", "def_start", "def_end", "def_name_start", "def_line", "def_parent", "name_def"),
+    *("ref_doc", "ref_start", "ref_role"),
+)
+_NONE: I64 = np.zeros(0, np.int64)
+
+
+def finish_text(text: TextSegment, path: Path, segment_id: int, first_blob: int) -> SegmentInfo:
+    """Give a worker's segment its number and name; its documents are the blobs from `first_blob` on.
+
+    Raises StoreFull, StoreError, and leaves the worker's file as it was.
+    """
+    n_docs = len(text.digests)
+    with SegmentFile.resumed(path, segment_id, text) as out:
+        out.put("doc_blob", np.arange(first_blob, first_blob + n_docs, dtype=np.uint32))
+        counts = Counts(n_docs, text.n_chunks, 0, 0, 0, text.n_trigrams, text.n_terms)
+        return out.finish(counts, text.languages, sum(text.nbytes))

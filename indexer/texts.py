@@ -1,0 +1,73 @@
+"""A job whose text comes first -> its outcomes and one segment file with the contents.
+
+It has as many files as make a segment, and is read slice by slice: what is made of a slice stays in the
+processor's cache, and between two slices the worker can do something urgent. If the whole of it fails (too
+little memory, a death while a slice was being finished), its files are prepared as if text had not come
+first, a few at a time and with everything; see `JobResult.failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from indexer.jobs import Job, Outcome
+from indexer.records import FileChange, Skipped, SourceFile, Stat, TextSegment, Upsert
+from indexer.store.disk import TEMPORARY, remove
+from indexer.store.text_writer import TextWriter
+
+SLICE_BYTES = 2 << 20  # of contents: 50 ms, and some 60 MB while terms and trigrams are made
+
+
+def text_path(store_dir: Path, job_id: int) -> Path:
+    """Return where the segment of a job goes, before it has a number."""
+    return store_dir / "segments" / f"text-{job_id}"
+
+
+def remove_text(store_dir: Path, job_id: int) -> None:
+    """Remove what a worker left that died."""
+    into = text_path(store_dir, job_id)
+    remove(into.with_name(into.name + TEMPORARY))
+
+
+def run_text_job(
+    job: Job,
+    into: Path,
+    known: Callable[[bytes], bool],
+    read: Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]],
+    note: Callable[[int, int, bytes], None],
+    pause: Callable[[], None] = lambda: None,
+) -> tuple[list[Outcome], TextSegment | None]:
+    """Look at every path of the job, and write the contents that are not known into a file beside `into`.
+
+    Returns one outcome for each path, in their order, and the segment, None if there is nothing new. `read`
+    and `note` are as for `workers.run_job`; `pause` is called between slices. Raises StoreFull, StoreError,
+    MemoryError; then nothing is left.
+    """
+    outcomes: list[Outcome] = []
+    seen: set[bytes] = set()
+    slice_: list[SourceFile] = []
+    nbytes = 0
+    with TextWriter(into) as writer:
+        for position, path in enumerate(job.paths, 1):
+            note(job.id, position, b"")
+            found, stat = read(job.root, path)
+            if isinstance(found, Skipped):
+                outcomes.append(FileChange(path, None) if found.reason == "vanished" else found)
+                continue
+            assert stat is not None, path
+            outcomes.append(Upsert(path, stat, found.digest, None))
+            if found.digest in seen or known(found.digest):
+                continue
+            seen.add(found.digest)
+            slice_.append(found)
+            nbytes += len(found.content)
+            if nbytes >= SLICE_BYTES:
+                note(job.id, len(job.paths) + 1, b"")
+                writer.add(slice_)
+                slice_, nbytes = [], 0
+                pause()
+        note(job.id, len(job.paths) + 1, b"")
+        if slice_:
+            writer.add(slice_)
+        return outcomes, writer.finish() if len(writer) else None
