@@ -312,7 +312,7 @@ _COMMENT = re.compile(rb"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
 _OBJC_SIGN = re.compile(
     rb"^[ \t]*(?:@(?:interface|implementation|protocol|class|import|end)\b|#[ \t]*import\b)", re.MULTILINE
 )
-_OBJC_WORDS = (b"import", b"@interface", b"@implementation", b"@protocol", b"@class", b"@end")
+_OBJC_WORD = re.compile(rb"@(?:interface|implementation|protocol|class|end)")  # quick: few bytes are "@"
 _CPP_SIGN = re.compile(
     rb"^[ \t]*(?:class[ \t]+\w+[^;]*$|namespace\b|template[ \t]*<|using[ \t]+\w)"
     rb"|^[ \t]*(?:public|private|protected)[ \t]*:"
@@ -331,7 +331,7 @@ def _of_h(head: bytes) -> str:
     said = _of_modeline(head)
     if said in ("c", "cpp", "objc"):
         return said
-    if any(word in head for word in _OBJC_WORDS) and _OBJC_SIGN.search(head):
+    if (b"import" in head or _OBJC_WORD.search(head)) and _OBJC_SIGN.search(head):
         return "objc"
     # A C header for C++ users has its C++ inside "#ifdef __cplusplus": that says nothing.
     if b"__cplusplus" in head:

@@ -18,7 +18,7 @@ from itertools import chain
 
 import numpy as np
 
-from indexer.records import I64, U8, U32, U64, Bool
+from indexer.records import I64, U8, U32, U64
 from indexer.vocabulary import KEY_BYTES, Words, term_hashes
 from indexer.words import (
     COUNT_MAX,
@@ -77,7 +77,7 @@ def page_terms(pages: Sequence[bytes], first_page: int) -> tuple[U64, I64]:
     known = np.sort(distinct)
     known = known[_run_starts(known, bounds[:0])]
     offset, terms = _terms_of(words, length, known, keys[hashed], hashed)
-    at, spread = spread_ranges(offset, np.searchsorted(known, distinct).astype(np.uint32))
+    at, spread = spread_ranges(offset, _numbers(distinct, known))
     entries = terms[at]
     entries |= np.repeat(place, spread)
     return entries, n_words
@@ -92,9 +92,20 @@ def _run_starts(ordered: U64, also: I64) -> I64:
     return np.flatnonzero(new)
 
 
+def _numbers(keys: U64, known: U64) -> U32:
+    """Return for each key its position in `known`, which holds all of them once, ascending."""
+    shift = np.uint64(64 - (4 * len(known)).bit_length())
+    table = np.zeros(1 << (64 - int(shift)), np.uint32)
+    table[known * _MIX >> shift] = np.arange(len(known), dtype=np.uint32)
+    numbers: U32 = table[keys * _MIX >> shift]
+    other = np.flatnonzero(known[numbers] != keys)  # a tenth shares its slot with another key
+    numbers[other] = np.searchsorted(known, keys[other])
+    return numbers
+
+
 def _keys(words: Words, length: I64) -> tuple[U64, I64]:
     """Return the key of each word, and which ones are hashed."""
-    windows: U64 = np.ndarray(len(words.padded) - KEY_BYTES + 1, "<u8", words.padded, strides=(1,))
+    windows = _windows(words)
     start = words.start + 1  # in `padded`
     keys = windows[start]
     hashed = np.flatnonzero(length > _PLAIN_BYTES)
@@ -111,6 +122,11 @@ def _keys(words: Words, length: I64) -> tuple[U64, I64]:
     hashes = _mixed(_mixed(hashes) ^ windows[at + size - KEY_BYTES])
     keys[hashed] = hashes | _HASHED
     return keys, hashed
+
+
+def _windows(words: Words) -> U64:
+    """Return the eight bytes from each position of `padded` on."""
+    return np.ndarray(len(words.padded) - KEY_BYTES + 1, "<u8", words.padded, strides=(1,))
 
 
 def _mixed(key: U64) -> U64:
@@ -163,13 +179,15 @@ def _plain_text(known: U64) -> tuple[U8, I64, I64]:
 
 
 def _gathered(words: Words, at: I64, size: I64) -> tuple[U8, I64, I64]:
-    """Return the words at some places, with a zero behind each: text, begin, size."""
-    ends = np.cumsum(size + 1)
-    begin = ends - size - 1
-    gather = np.arange(int(ends[-1])) + np.repeat(words.start[at] + 1 - begin, size + 1)
-    text = np.frombuffer(words.padded, np.uint8)[gather]
-    text[ends - 1] = 0
-    return text, begin, size
+    """Return the words at some places, with one to eight zeros behind each: text, begin, size."""
+    n_windows = (size >> 3) + 1
+    ends = np.cumsum(n_windows)
+    begin = ends - n_windows
+    where = np.arange(0, KEY_BYTES * int(ends[-1]), KEY_BYTES)
+    where += np.repeat(words.start[at] + 1 - KEY_BYTES * begin, n_windows)
+    text = _windows(words)[where]
+    text[ends - 1] &= _MASKS[size & (KEY_BYTES - 1)]
+    return text.astype("<u8", copy=False).view(np.uint8), KEY_BYTES * begin, size
 
 
 def _places(keys: U64, known: U64) -> I64:
@@ -196,16 +214,24 @@ _KIND = bytes(
 )
 
 
-def _begins_part(before: int, here: int, after: int) -> bool:
-    """Whether a part begins at a byte of class `here`; see words.parts."""
+_PART, _RUN, _END = (
+    1,
+    2,
+    4,
+)  # what a byte may be: the first of a part, or of what underscores separate; its last
+
+
+def _marks_of(before: int, here: int, after: int) -> int:
+    """Return what a byte of class `here` is between two others; see words.parts."""
     if not here:
-        return False
-    if not before or (here == _DIGIT) != (before == _DIGIT):
-        return True
-    return here == _CAPITAL and (before == _SMALL or after == _SMALL)
+        return 0
+    digits_end = (here == _DIGIT) != (before == _DIGIT)
+    capital = here == _CAPITAL and (before == _SMALL or after == _SMALL)
+    part = not before or digits_end or capital
+    return _PART * part + _RUN * (not before) + _END * (not after)
 
 
-_BEGINS: Bool = np.array([_begins_part(code >> 4, code >> 2 & 3, code & 3) for code in range(64)], np.bool_)
+_MARKS: U8 = np.array([_marks_of(code >> 4, code >> 2 & 3, code & 3) for code in range(64)], np.uint8)
 
 
 def _plain_terms(text: U8, begin: I64, size: I64) -> tuple[I64, U64]:
@@ -217,12 +243,11 @@ def _plain_terms(text: U8, begin: I64, size: I64) -> tuple[I64, U64]:
     lowered = joined.lower()
     kind = np.frombuffer(joined.translate(_KIND), np.uint8)
     first, last = _parts(kind)
-    of_word = np.searchsorted(begin, first - 1, side="right") - 1
-    n_parts = np.bincount(of_word, minlength=len(size))
+    n_parts = np.diff(np.searchsorted(first - 1, begin), append=len(first))
     if n_parts.max() > PARTS_MAX:
         place = np.arange(len(first)) - np.repeat(np.cumsum(n_parts) - n_parts, n_parts)
         kept = place < PARTS_MAX
-        first, last, of_word = first[kept], last[kept], of_word[kept]
+        first, last = first[kept], last[kept]
         n_parts = np.minimum(n_parts, PARTS_MAX)
     several = n_parts > 1
     count = n_parts + several
@@ -241,15 +266,13 @@ def _parts(kind: U8) -> tuple[I64, I64]:
     code = kind[:-2] << np.uint8(4)
     code |= kind[1:-1] << np.uint8(2)
     code |= kind[2:]
-    first = np.flatnonzero(_BEGINS[code]) + 1
-    inside = kind != 0
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    run, run_end = edges[0::2], edges[1::2]  # what stands between underscores
+    marks = _MARKS.take(code)
+    first = np.flatnonzero(marks & _PART)
+    leads = marks[first] & _RUN != 0
+    first += 1
+    run, run_end = first[leads], np.flatnonzero(marks & _END) + 2
     # Numbers, and short names with a digit in second place, are not divided.
     whole = (kind[run] == _DIGIT) | ((kind[run + 1] == _DIGIT) & (run_end - run <= _SHORT_NAME))
-    starts_run = np.zeros(len(kind), np.bool_)
-    starts_run[run] = True
-    leads = starts_run[first]
     of_run = np.cumsum(leads) - 1
     kept = leads | ~whole[of_run]
     first, of_run = first[kept], of_run[kept]

@@ -22,7 +22,7 @@ F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
-DIGEST_BYTES = 16  # BLAKE2b-128 of the file's bytes on disk and of what its name decides; see source.py
+DIGEST_BYTES = 16  # of the SHA-256 of what a file's name decides and its bytes on disk; see source.py
 
 # Stored by position: append, never reorder.
 KINDS: tuple[str, ...] = (

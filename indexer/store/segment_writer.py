@@ -184,20 +184,20 @@ def _write_trigrams(out: SegmentFile, files: list[PreparedFile], doc_page: I64) 
 
     def fill(lists: ListWriter) -> None:
         keys = halves[:, 1]
-        for first, last, counts in list_blocks(keys):
+        for first, last, counts in _list_blocks(keys):
             starts = np.cumsum(counts) - counts
             lists.add(keys[first:last][starts], counts, halves[first:last, 0])
 
     return put_trigrams(out, fill, int(doc_page[-1]))
 
 
-def list_blocks(keys: Array, block: int = POSTINGS_BLOCK) -> Iterator[tuple[int, int, I64]]:
+def _list_blocks(keys: Array) -> Iterator[tuple[int, int, I64]]:
     """Cut sorted keys into blocks of whole lists: [first, last) and the length of each list."""
     if not len(keys):
         return
     starts = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]))
     counts = np.diff(starts)
-    cuts = np.searchsorted(starts, np.arange(block, len(keys), block), side="left")
+    cuts = np.searchsorted(starts, np.arange(POSTINGS_BLOCK, len(keys), POSTINGS_BLOCK), side="left")
     bounds = np.unique(np.concatenate(([0], cuts, [len(counts)])))
     for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         yield int(starts[low]), int(starts[high]), counts[low:high]
@@ -213,7 +213,7 @@ def _write_terms(out: SegmentFile, files: list[PreparedFile], chunk_base: I64) -
     keys, order = _by_key(hashes)
 
     def fill(lists: ListWriter, counted: CountWriter) -> None:
-        for first, last, counts in list_blocks(keys):
+        for first, last, counts in _list_blocks(keys):
             starts = np.cumsum(counts) - counts
             values, of_values = chunks[order[first:last]], tf[order[first:last]]
             # Two terms of one chunk with the same key: the one with the smaller hash stays.
