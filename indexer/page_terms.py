@@ -27,7 +27,6 @@ from indexer.words import (
     WORD_BYTES_MAX,
     parts,
     spread_ranges,
-    term_hash,
     whole_term,
 )
 
@@ -159,11 +158,13 @@ def _terms_of(words: Words, length: I64, known: U64, hashes: U64, hashed: I64) -
         text[a : a + len(word)] = 0
     count, terms = _plain_terms(text, begin, size)
     if len(odd):
-        own = [[term_hash(term) for term in _odd_terms(word)] for word in odd_words]
+        own = [_odd_terms(word) for word in odd_words]
         before = (np.cumsum(count) - count)[odd]
         count[odd] = [len(each) for each in own]
-        flat = np.array(list(chain.from_iterable(own)), np.uint64)
-        terms = np.insert(terms, np.repeat(before, count[odd]), flat)
+        flat = list(chain.from_iterable(own))
+        sizes = np.fromiter(map(len, flat), np.int64, len(flat))
+        hashes = term_hashes(b"".join([*flat, bytes(KEY_BYTES)]), np.cumsum(sizes) - sizes, sizes)
+        terms = np.insert(terms, np.repeat(before, count[odd]), hashes)
     offset = np.zeros(len(count) + 1, np.uint32)
     np.cumsum(count, out=offset[1:])
     terms >>= np.uint64(64 - TERM_BITS)

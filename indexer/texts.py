@@ -8,7 +8,7 @@ first, a few at a time and with everything; see `JobResult.failed`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from indexer.jobs import Job, Outcome
@@ -33,16 +33,16 @@ def remove_text(store_dir: Path, job_id: int) -> None:
 def run_text_job(
     job: Job,
     into: Path,
-    known: Callable[[bytes], bool],
+    known: Callable[[Sequence[bytes]], set[bytes]],
     read: Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]],
     note: Callable[[int, int, bytes], None],
     pause: Callable[[], None] = lambda: None,
 ) -> tuple[list[Outcome], TextSegment | None]:
     """Look at every path of the job, and write the contents that are not known into a file beside `into`.
 
-    Returns one outcome for each path, in their order, and the segment, None if there is nothing new. `read`
-    and `note` are as for `workers.run_job`; `pause` is called between slices. Raises StoreFull, StoreError,
-    MemoryError; then nothing is left.
+    Returns one outcome for each path, in their order, and the segment, None if there is nothing new. `known`
+    says which of some digests the store has; `read` and `note` are as for `workers.run_job`; `pause` is
+    called between slices. Raises StoreFull, StoreError, MemoryError; then nothing is left.
     """
     outcomes: list[Outcome] = []
     seen: set[bytes] = set()
@@ -57,17 +57,25 @@ def run_text_job(
                 continue
             assert stat is not None, path
             outcomes.append(Upsert(path, stat, found.digest, None))
-            if found.digest in seen or known(found.digest):
+            if found.digest in seen:
                 continue
             seen.add(found.digest)
             slice_.append(found)
             nbytes += len(found.content)
             if nbytes >= SLICE_BYTES:
                 note(job.id, len(job.paths) + 1, b"")
-                writer.add(slice_)
+                _add(writer, slice_, known)
                 slice_, nbytes = [], 0
                 pause()
         note(job.id, len(job.paths) + 1, b"")
-        if slice_:
-            writer.add(slice_)
+        _add(writer, slice_, known)
         return outcomes, writer.finish() if len(writer) else None
+
+
+def _add(
+    writer: TextWriter, slice_: Sequence[SourceFile], known: Callable[[Sequence[bytes]], set[bytes]]
+) -> None:
+    stored = known([source.digest for source in slice_])
+    fresh = [source for source in slice_ if source.digest not in stored]
+    if fresh:
+        writer.add(fresh)

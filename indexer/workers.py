@@ -438,9 +438,10 @@ class _Child:
         from indexer.texts import run_text_job, text_path
 
         into = text_path(self._store_dir, job.id)
-        known = partial(self._lookup.known, shallow=True)
         try:
-            outcomes, text = run_text_job(job, into, known, read, self._page.note, self._pause)
+            outcomes, text = run_text_job(
+                job, into, self._lookup.known_texts, read, self._page.note, self._pause
+            )
         except MemoryError:
             return Answer(job.id, pack([]), failed="together")
         except StoreError as error:

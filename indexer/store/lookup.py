@@ -6,7 +6,7 @@ looks at hints. The answer may be out of date when it is used: the writer checks
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +40,11 @@ class Lookup:
         """Whether the store has a blob of this content and it is not to be made anew."""
         with self._env.read() as txn:
             return known_blob(txn, digest, shallow) is not None
+
+    def known_texts(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Which of these contents the store has, if only as text, and not to be made anew."""
+        with self._env.read() as txn:
+            return {digest for digest in digests if known_blob(txn, digest, shallow=True) is not None}
 
     def quarantined(self, digest: bytes) -> str | None:
         """Why this content is not parsed; None if it may be."""

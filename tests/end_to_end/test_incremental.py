@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -107,9 +107,8 @@ class Index:
             some = tuple(paths[at : at + 2])
             job = Job(next(self.numbers), root_id, rules.root, some, text_only=text_only)
             if text_only:
-                known = partial(self.lookup.known, shallow=True)
                 into = text_path(self.folder / "store", job.id)
-                outcomes, text = run_text_job(job, into, known, read, lambda *_: None)
+                outcomes, text = run_text_job(job, into, self.lookup.known_texts, read, lambda *_: None)
                 self.writer.apply(as_batch(root_id, outcomes, [text] if text else []))
                 continue
             outcomes = run_job(job, self.lookup, self.preparer, read, lambda *_: None)

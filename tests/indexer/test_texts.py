@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def tree(tmp_path: Path) -> Path:
 
 def run(
     tree: Path,
-    known: Callable[[bytes], bool] = lambda _: False,
+    known: Callable[[Sequence[bytes]], set[bytes]] = lambda _: set(),
     notes: list[int] | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> tuple[list[Outcome], TextSegment | None]:
@@ -76,7 +76,7 @@ def test_every_path_has_an_outcome_and_every_content_is_in_the_segment_once(
 
 
 def test_where_all_is_known_there_is_no_segment(tree: Path) -> None:
-    outcomes, text = run(tree, known=lambda _: True)
+    outcomes, text = run(tree, known=set)
     assert text is None and len(outcomes) == len(PATHS)
     assert [path.name for path in tree.parent.iterdir()] == ["tree"]
 
