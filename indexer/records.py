@@ -59,7 +59,7 @@ ROLE_ID: dict[str, int] = {name: i for i, name in enumerate(ROLES)}
 FLAG_GENERATED = 1  # says so in its first lines, or is minified
 FLAG_UNPARSED = 2  # the parser could not be used (see problems): line chunks, no symbols
 FLAG_TRANSCODED = 4  # the file on disk is not UTF-8; live reads must decode again
-FLAG_SHALLOW = 8  # text came first: line chunks; symbols, references and vectors are still to be made
+FLAG_SHALLOW = 8  # text came first: pages as chunks; symbols, references and vectors are still to be made
 
 
 @dataclass(frozen=True, slots=True)

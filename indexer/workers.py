@@ -15,6 +15,7 @@ what the interpreter had at its start."""
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import pickle
@@ -55,6 +56,9 @@ _KILLED_LATE = "deadline"
 # One thread per worker: the products of embedding are small, and threads of several workers that wait for
 # each other by spinning took Linux 6.1 from 4 to 1 MB/s on two cores.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+log = logging.getLogger("einstein.workers")
 
 
 class WorkerPool:
@@ -177,6 +181,10 @@ class WorkerPool:
             if job.text_only:
                 from indexer.texts import remove_text
 
+                why = reason or _signal_name(status)
+                log.warning(
+                    "a worker ended (%s) with the text of %d files; they are read again", why, len(job.paths)
+                )
                 remove_text(self._store_dir, job.id)
                 results.append(JobResult(job, [], failed="together"))
                 return

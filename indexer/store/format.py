@@ -54,7 +54,8 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
                    name i at name_ref u32 [w+1]
     doc_chunk      u32 [n+1]: chunks of each document
     chunk_*        start u32, end u32, line u32, def i32 (definition number or -1), row u32 (row of the vector
-                   pool or NO_ROW), words u16 (number of words, at most 65,535)
+                   pool or NO_ROW), words u16 (number of words, at most 65,535). The chunks of a shallow
+                   document, of which there is only the text so far, are its pages
 
 Offsets `start`, `end`, ... of definitions, references and chunks count from the start of the document.
 
