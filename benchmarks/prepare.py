@@ -1,9 +1,10 @@
 """What a worker spends on each byte of a source tree, step by step, on one core.
 
-    python -m benchmarks.prepare FOLDER [--every N] [--parse]
+    python -m benchmarks.prepare FOLDER [--every N] [--parse | --text]
 
-Goes through every Nth directory in jobs as the pipeline cuts them. Without --parse a file gets chunks by
-lines and what text search needs; with it also definitions, references and vectors.
+Goes through every Nth directory in jobs as the pipeline cuts them. With --text it writes segments of text, as
+the first pass over a large tree does. Without, a file gets chunks by lines and what text search needs; with
+--parse also definitions, references and vectors.
 """
 
 # ruff: noqa: E402  what NumPy reads when it is loaded is set before
@@ -23,6 +24,7 @@ for _name, _value in array_variables().items():
 
 import pickle
 import resource
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,15 @@ from indexer import bags, parse
 from indexer.embed.static import load_static_model
 from indexer.jobs import Outcome
 from indexer.packing import pack, unpack
-from indexer.pipeline import JOB_BYTES_MAX, JOB_FILES_MAX
+from indexer.pipeline import JOB_BYTES_MAX, JOB_FILES_MAX, TEXT_JOB_BYTES_MAX, TEXT_JOB_FILES_MAX
 from indexer.prepare import Preparer
 from indexer.records import Parsed, Skipped, SourceFile, Stat, Upsert
 from indexer.source import Directories, Limits, read_source_stat
+from indexer.store.text_writer import TextWriter, finish_text
 from indexer.trigram import trigrams_of
 from indexer.vocabulary import Vocabulary
+
+SLICE_FILES = 160  # some 2 MB of Linux 6.1; workers cut slices by their bytes
 
 
 def main() -> None:
@@ -49,21 +54,34 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N")
     parser.add_argument("--parse", action="store_true")
+    parser.add_argument("--text", action="store_true")
     given = parser.parse_args()
     root = os.fsencode(given.folder.resolve())
-    limits = Limits.of(load(environ={}))
     clock = Clock()
+    counts = (
+        text_first(root, given.every, clock) if given.text else whole(root, given.every, given.parse, clock)
+    )
+    result: dict[str, Any] = {"corpus": given.folder.name, "every": given.every}
+    result |= {"parse": given.parse, "text": given.text, **counts}
+    result["ns_per_byte"] = {step: round(spent / counts["bytes"], 2) for step, spent in clock.spent.items()}
+    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    record("prepare-text" if given.text else "prepare", result)
+
+
+def whole(root: bytes, every: int, with_parser: bool, clock: Clock) -> dict[str, int]:
+    """All that the second pass makes, or a saved file; what it makes of a file without a grammar."""
+    limits = Limits.of(load(environ={}))
     single = Vocabulary()
-    preparer = Preparer(load_static_model() if given.parse else None, 5.0)
+    preparer = Preparer(load_static_model() if with_parser else None, 5.0)
     n_files = n_bytes = n_terms = 0
-    for paths in jobs(root, given.every):
+    for paths in jobs(root, every, JOB_FILES_MAX, JOB_BYTES_MAX):
         clock.start()
         sources = read(root, paths, limits)
         clock.stop("read and judge")
         contents = [source.content for source in sources]
         n_files, n_bytes = n_files + len(sources), n_bytes + sum(map(len, contents))
         found: list[Parsed | str] = [""] * len(sources)
-        if given.parse:
+        if with_parser:
             clock.start()
             found = [preparer.parse(source) for source in sources]
             clock.stop("parse")
@@ -79,11 +97,37 @@ def main() -> None:
         clock.start()
         unpack(pickle.loads(message))
         clock.stop("unpack")
-    result: dict[str, Any] = {"corpus": given.folder.name, "every": given.every, "parse": given.parse}
-    result |= {"files": n_files, "bytes": n_bytes, "terms": n_terms}
-    result["ns_per_byte"] = {step: round(spent / n_bytes, 2) for step, spent in clock.spent.items()}
-    result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    record("prepare", result)
+    return {"files": n_files, "bytes": n_bytes, "terms": n_terms}
+
+
+def text_first(root: bytes, every: int, clock: Clock) -> dict[str, int]:
+    """The first pass: segments of text."""
+    limits = Limits.of(load(environ={}))
+    n_files = n_bytes = n_terms = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for paths in jobs(root, every, TEXT_JOB_FILES_MAX, TEXT_JOB_BYTES_MAX):
+            with TextWriter(Path(folder) / "text") as writer:
+                for some in slices(root, paths, limits, clock):
+                    n_files, n_bytes = n_files + len(some), n_bytes + sum(len(one.content) for one in some)
+                    clock.start()
+                    writer.add(some)
+                    clock.stop("add to a segment")
+                clock.start()
+                text = writer.finish()
+                clock.stop("finish a segment")
+            clock.start()
+            n_terms += finish_text(text, Path(folder) / "segment", 1, 1).counts.terms
+            clock.stop("give it a number")
+    return {"files": n_files, "bytes": n_bytes, "terms": n_terms}
+
+
+def slices(root: bytes, paths: list[bytes], limits: Limits, clock: Clock) -> Iterator[list[SourceFile]]:
+    """Read a job's files slice by slice."""
+    for at in range(0, len(paths), SLICE_FILES):
+        clock.start()
+        sources = read(root, paths[at : at + SLICE_FILES], limits)
+        clock.stop("read and judge")
+        yield sources
 
 
 class Clock:
@@ -102,7 +146,7 @@ class Clock:
         self.spent[step] = self.spent.get(step, 0) + time.process_time_ns() - self._from
 
 
-def jobs(root: bytes, every: int) -> Iterator[list[bytes]]:
+def jobs(root: bytes, every: int, files_max: int, bytes_max: int) -> Iterator[list[bytes]]:
     """Cut every Nth directory into jobs."""
     paths: list[bytes] = []
     size = 0
@@ -114,7 +158,7 @@ def jobs(root: bytes, every: int) -> Iterator[list[bytes]]:
                 continue
             paths.append(path[len(root) + 1 :])
             size += os.stat(path).st_size  # noqa: PTH116
-            if len(paths) == JOB_FILES_MAX or size >= JOB_BYTES_MAX:
+            if len(paths) == files_max or size >= bytes_max:
                 yield paths
                 paths, size = [], 0
     if paths:
