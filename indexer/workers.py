@@ -15,6 +15,7 @@ what the interpreter had at its start."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import mmap
 import os
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 _PAGE = struct.Struct("<QQQ16s")
 Read = Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]]
 _JOBS_PER_WORKER = 2  # one running, one waiting in the pipe, so that a worker never idles between jobs
+_GC_OBJECTS = 50_000  # between collections: a job makes thousands of objects, and few cycles
 _MEMORY_LIMIT = "memory limit"
 _KILLED_LATE = "deadline"
 # One thread per worker: the products of embedding are small, and threads of several workers that wait for
@@ -465,6 +467,7 @@ def main(arguments: Sequence[str]) -> int:
     os.close(int(arguments[1]))
     settings, store_dir, placement = connection.recv()
     cores.place(placement)
+    gc.set_threshold(_GC_OBJECTS)
     child = _Child(connection, page, settings, Path(store_dir))
     _limit_memory(settings.workers.memory_mb)
     try:
