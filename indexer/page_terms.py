@@ -215,11 +215,8 @@ _KIND = bytes(
 )
 
 
-_PART, _RUN, _END = (
-    1,
-    2,
-    4,
-)  # what a byte may be: the first of a part, or of what underscores separate; its last
+# What a byte may be: the first of a part; the last of what underscores separate; the first of that.
+_PART, _END, _RUN = 1, 2, 4
 
 
 def _marks_of(before: int, here: int, after: int) -> int:
@@ -232,7 +229,7 @@ def _marks_of(before: int, here: int, after: int) -> int:
     return _PART * part + _RUN * (not before) + _END * (not after)
 
 
-_MARKS: U8 = np.array([_marks_of(code >> 4, code >> 2 & 3, code & 3) for code in range(64)], np.uint8)
+_MARKS = bytes(_marks_of(code >> 4 & 3, code >> 2 & 3, code & 3) for code in range(256))
 
 
 def _plain_terms(text: U8, begin: I64, size: I64) -> tuple[I64, U64]:
@@ -267,19 +264,24 @@ def _parts(kind: U8) -> tuple[I64, I64]:
     code = kind[:-2] << np.uint8(4)
     code |= kind[1:-1] << np.uint8(2)
     code |= kind[2:]
-    marks = _MARKS.take(code)
-    first = np.flatnonzero(marks & _PART)
-    leads = marks[first] & _RUN != 0
+    marks = np.frombuffer(code.tobytes().translate(_MARKS), np.uint8)  # a third of the time of an index
+    first = np.flatnonzero((marks & np.uint8(1)).view(np.bool_))
+    if not len(first):
+        return first, first
+    leads = marks[first] & np.uint8(_RUN) != 0
     first += 1
-    run, run_end = first[leads], np.flatnonzero(marks & _END) + 2
+    run, run_end = first[leads], np.flatnonzero((marks >> np.uint8(1) & np.uint8(1)).view(np.bool_)) + 2
     # Numbers, and short names with a digit in second place, are not divided.
     whole = (kind[run] == _DIGIT) | ((kind[run + 1] == _DIGIT) & (run_end - run <= _SHORT_NAME))
-    of_run = np.cumsum(leads) - 1
-    kept = leads | ~whole[of_run]
-    first, of_run = first[kept], of_run[kept]
-    last = run_end[of_run]
-    same = of_run[1:] == of_run[:-1]
-    last[:-1][same] = first[1:][same]
+    inner = np.flatnonzero(~leads)
+    divides = inner[whole[np.cumsum(leads)[inner] - 1]]
+    if len(divides):
+        kept = np.ones(len(first), np.bool_)
+        kept[divides] = False
+        first, leads = first[kept], leads[kept]
+    # A part ends where the next begins, or with what underscores separate.
+    last = np.append(first[1:], 0)
+    last[np.append(leads[1:], True)[: len(last)]] = run_end
     return first, last
 
 
