@@ -205,21 +205,23 @@ class BlockWriter:
 def line_tables(content: bytes, lengths: I64) -> tuple[U8, I64, I64]:
     """Return the line tables of pages, each with a SEPARATOR behind, the bytes of each, and its newlines."""
     ends = np.cumsum(lengths + len(SEPARATOR)) - len(SEPARATOR)
-    starts = ends - lengths
     newlines = np.flatnonzero(np.frombuffer(content, np.uint8) == _NEWLINE)
-    page = np.searchsorted(ends, newlines, side="right")  # a newline at `ends` belongs to the separator
-    newlines, page = newlines[page < len(ends)], page[page < len(ends)]
-    inside = newlines >= starts[page]
-    newlines, page = newlines[inside], page[inside]
-    counts = np.bincount(page, minlength=len(lengths))
-    if not len(newlines):
-        return np.empty(0, np.uint8), np.zeros(len(lengths), np.int64), counts
-    before = np.empty_like(newlines)
-    before[0] = -1
-    before[1:] = newlines[:-1]
-    np.maximum(before, starts[page] - 1, out=before)
-    length = newlines - before
+    separator = np.searchsorted(newlines, ends)  # it has two
+    counts = np.diff(separator, prepend=-2) - 2
+    is_line = np.ones(len(newlines), np.bool_)
+    is_line[separator] = False
+    is_line[separator + 1] = False
+    newlines = newlines[is_line]
+    length = np.diff(newlines, prepend=-1)
+    has_lines = counts > 0
+    first = (np.cumsum(counts) - counts)[has_lines]
+    length[first] = newlines[first] + 1 - (ends - lengths)[has_lines]
+    if not len(newlines) or length.max() < _STEP:
+        return length.astype(np.uint8), counts, counts
     units = length // _STEP + 1
-    table = np.full(int(units.sum()), _STEP, np.uint8)
-    table[np.cumsum(units) - 1] = length % _STEP
-    return table, np.bincount(page, weights=units, minlength=len(lengths)).astype(np.int64), counts
+    end = np.cumsum(units)
+    table = np.full(int(end[-1]), _STEP, np.uint8)
+    table[end - 1] = length % _STEP
+    nbytes = np.zeros(len(lengths), np.int64)
+    nbytes[has_lines] = np.add.reduceat(units, first)
+    return table, nbytes, counts
