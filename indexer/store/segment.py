@@ -213,7 +213,10 @@ class Segment:
         at = _find(self.tri_key, np.uint32(key))
         if at < 0:
             return np.empty(0, np.uint16)
-        data, count = self.tri_data[int(self.tri_off[at]) : int(self.tri_off[at + 1])], int(self.tri_count[at])
+        data, count = (
+            self.tri_data[int(self.tri_off[at]) : int(self.tri_off[at + 1])],
+            int(self.tri_count[at]),
+        )
         codec = postings.codec_of(count, len(data), self.n_pages)
         return postings.decode(data, count, codec, self.n_pages).astype(np.uint16)
 
