@@ -21,9 +21,8 @@ from daemon.service import Service
 from indexer.embed.static import SharedModel
 from indexer.store.format import FORMAT_VERSION
 
-GC_OBJECTS = (
-    50_000  # between collections: a scan makes 300,000 objects and no cycles, and took a fifth longer
-)
+# Between collections: a scan makes 300,000 objects and no cycles, and took a fifth longer.
+GC_OBJECTS = 50_000
 
 
 def main() -> int:
