@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from math import prod
 
@@ -41,6 +42,7 @@ _FREQUENCY[list(_SPACES)] = np.array(list(_SPACES.values())) / 100_000
 # Costs, ns: one operation on every byte; one place that is left, at one more set of the window.
 PASS_NS = 0.055
 LEFT_NS = 8.0
+BEYOND_NS = 0.25  # to make sure that a text holds no letters of BEYOND_ASCII
 PROBES_MAX = 3
 RANGES_MAX = 3  # of a set that is compared everywhere
 SAMPLED_MIN = 8  # a shorter run of one set is not sampled
@@ -92,7 +94,7 @@ class Finder:
             share = self._shares[self._run.at]
             sampled = (1 + LEFT_NS / max(1e-3, 1 - share)) / stride if share < 1 else sampled
         self.samples = sampled < probed
-        self.scan_ns = min(probed, sampled)  # a byte
+        self.scan_ns = min(probed, sampled) + BEYOND_NS * window.beyond  # a byte
         self.share = prod(self._shares)  # of all bytes at which the window is expected
 
     def places(self, content: bytes) -> I64:
@@ -147,10 +149,16 @@ class Finder:
 
     def tells_all(self, content: bytes) -> bool:
         """Whether the window tells all that there is in this text: no letter of BEYOND_ASCII is in it."""
-        return not self.window.beyond or content.isascii() or not any(each in content for each in _BEYOND)
+        if not self.window.beyond or content.isascii():
+            return True
+        return not any(len(finder.places(content)) for finder in _beyond())
 
 
-_BEYOND = tuple(chr(code).encode() for code in BEYOND_ASCII)
+@cache
+def _beyond() -> list[Finder]:
+    """Return what finds the letters that folding brings in."""
+    letters = [chr(code).encode() for code in BEYOND_ASCII]
+    return [Finder(Window(tuple(frozenset({byte}) for byte in each), False, False)) for each in letters]
 
 
 @dataclass(frozen=True, slots=True)
