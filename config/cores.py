@@ -1,7 +1,9 @@
 """Put this process on the cores its work belongs to, and say what the system made of it.
 
     place("query")       fast cores, normal priority: somebody is waiting
+    place("scan")        cores of queries, behind those that answer at once
     place("background")  background cores, and last in every queue: indexing must not be felt
+    place("merge")       the same, behind the indexing of what was saved
     place("fast")        every core, still behind everything else: the first build of an index
 
 Linux: affinity, SCHED_BATCH, nice and the I/O class, for every thread there is (all four belong to threads).
@@ -31,9 +33,10 @@ from typing import Any
 
 from config.machine import CPUS_VARIABLE, Machine, cpu_text, detect
 
-ROLES = ("query", "scan", "background", "fast")
+ROLES = ("query", "scan", "background", "merge", "fast")
 
 BACKGROUND_NICE = 10
+MERGE_NICE = 19
 SCAN_NICE = 5  # a query that reads everything steps back for those that do not
 
 # ioprio_set(2): class << 13 | level.
@@ -43,7 +46,8 @@ _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_SYSCALLS = {"x86_64": (251, 252), "aarch64": (30, 31), "riscv64": (30, 31)}  # (set, get)
 
 # sys/qos.h and sys/resource.h; os has the PRIO_DARWIN constants only since 3.12.
-_QOS = {"background": 0x09, "fast": 0x11, "scan": 0x19, "query": 0x19}  # BACKGROUND, UTILITY, USER_INITIATED
+# BACKGROUND, UTILITY, USER_INITIATED
+_QOS = {"background": 0x09, "merge": 0x09, "fast": 0x11, "scan": 0x19, "query": 0x19}
 _QOS_NAMES = {
     0x09: "background",
     0x11: "utility",
@@ -109,13 +113,14 @@ def _place_linux(role: str, machine: Machine) -> Placement:
         "query": machine.fast,
         "scan": machine.scanning,
         "background": machine.background,
+        "merge": machine.background,
         "fast": machine.allowed,
     }[role]
     os.environ.setdefault(CPUS_VARIABLE, cpu_text(machine.allowed))
     serves = role in ("query", "scan")
     policy, policy_name = (os.SCHED_OTHER, "other") if serves else (os.SCHED_BATCH, "batch")
-    nice = {"query": 0, "scan": SCAN_NICE}.get(role, BACKGROUND_NICE)
-    io = {"query": 0, "scan": 0, "background": _IO_IDLE, "fast": _IO_BEST_EFFORT | _IO_LOWEST}[role]
+    nice = {"query": 0, "scan": SCAN_NICE, "merge": MERGE_NICE}.get(role, BACKGROUND_NICE)
+    io = {"query": 0, "scan": 0, "fast": _IO_BEST_EFFORT | _IO_LOWEST}.get(role, _IO_IDLE)
     steps: list[tuple[str, Callable[[int], None]]] = [
         (f"cpus {cpu_text(cpus)}", lambda tid: os.sched_setaffinity(tid, cpus)),
         (f"policy {policy_name}", lambda tid: os.sched_setscheduler(tid, policy, os.sched_param(0))),
@@ -190,7 +195,7 @@ def _place_darwin(
     """The two calls are parameters so that what is asked for can be tested elsewhere."""
     global _thread_qos
     set_qos = ctypes.CDLL(None).pthread_set_qos_class_self_np if set_qos is None else set_qos
-    darwin_bg = _PRIO_DARWIN_BG if role == "background" else 0
+    darwin_bg = _PRIO_DARWIN_BG if role in ("background", "merge") else 0
     asked = (f"darwin background {'on' if darwin_bg else 'off'}", f"qos {_QOS_NAMES[_QOS[role]]}")
     refused = []
     try:

@@ -170,7 +170,7 @@ class _Child:
 
 def main() -> int:
     """Run one merge as the child."""
-    cores.place("background")
+    cores.place("merge")
     plan = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MergePlan)
     sys.stdout.buffer.write(msgspec.msgpack.encode(_Outcome(run_merge(plan))))
     return 0

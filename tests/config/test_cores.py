@@ -80,6 +80,14 @@ def test_linux_places_every_thread_and_can_change_its_mind() -> None:
 
 
 @linux_only
+def test_linux_puts_a_merge_behind_the_indexing_of_saved_files() -> None:
+    [merge] = placed("merge")
+    assert merge["cpus"] == list(detect().background)
+    assert merge["nice"] == 19 > cores.BACKGROUND_NICE
+    assert merge["refused"] == []
+
+
+@linux_only
 def test_linux_query_processes_keep_their_priority() -> None:
     [query] = placed("query")
     assert query["cpus"] == list(detect().fast)
@@ -88,7 +96,13 @@ def test_linux_query_processes_keep_their_priority() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "darwin_bg", "qos"), [("background", 0x1000, 0x09), ("fast", 0, 0x11), ("query", 0, 0x19)]
+    ("role", "darwin_bg", "qos"),
+    [
+        ("background", 0x1000, 0x09),
+        ("merge", 0x1000, 0x09),
+        ("fast", 0, 0x11),
+        ("query", 0, 0x19),
+    ],
 )
 def test_macos_is_asked_for_qos_and_the_darwin_background_band(role: str, darwin_bg: int, qos: int) -> None:
     asked: list[tuple[int, ...]] = []
