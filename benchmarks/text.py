@@ -57,6 +57,8 @@ from daemon import client, wire
 
 QUERIES = Path(__file__).with_name("text_queries.txt")
 POLL_S = 0.25
+AT_REST = {"EINSTEIN_STORE_IDLE_MERGE_S": "1"}  # what would be merged after 30 s is merged before measuring
+REST_MS = 5_000.0
 PATIENCE_S = 600.0
 FIRST = 50  # hits of a ranked answer
 FEW_LINES = 200  # a query with at most so many is selective
@@ -99,7 +101,7 @@ def main() -> int:
                 )
             )
         )
-        with private_daemon(scratch / "full") as folder:
+        with private_daemon(scratch / "full", **AT_REST) as folder:
             connection = client.connect(start=False)
             build = built(connection, corpus, folder / "build.json")
             files = indexed_files(connection, corpus)
@@ -266,8 +268,11 @@ def built(connection: client.Connection, corpus: Path, kept: Path) -> dict[str, 
 
 
 def settle(connection: client.Connection, peak: MemoryPeak | None = None) -> None:
-    """Wait until no merge runs: what follows is measured on an index at rest."""
-    while connection.call("status", {})["index"]["merging"]:
+    """Wait until no merge comes any more: what follows is measured on an index at rest."""
+    rests = Stopwatch()
+    while rests.ms < REST_MS:
+        if connection.call("status", {})["index"]["merging"]:
+            rests = Stopwatch()
         if peak:
             peak.look()
         time.sleep(POLL_S)  # as above
@@ -413,7 +418,7 @@ def at_scale(
 ) -> dict[str, Any]:
     """Index a share of the files by themselves and ask the selective queries there."""
     drawn = {path for path in files if zlib.crc32(os.fsencode(path)) < share * 2**32}
-    with private_daemon(scratch / f"scale-{share:g}") as folder:
+    with private_daemon(scratch / f"scale-{share:g}", **AT_REST) as folder:
         tree = folder / "tree"
         for path in drawn:
             if not (tree / path).exists():
