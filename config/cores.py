@@ -7,8 +7,10 @@
     place("fast")        every core, still behind everything else: the first build of an index
 
 Linux: affinity, SCHED_BATCH, nice and the I/O class, for every thread there is (all four belong to threads).
-Never SCHED_IDLE: without privileges there is no way back from it. The nice value of "fast" and "background"
-is the same because without privileges it only ever grows.
+SCHED_IDLE is for merges alone: without privileges there is no way back from it, but a merge has a process of
+its own, and whatever is woken for a saved file takes its core at once (from SCHED_BATCH, it waits for some
+milliseconds at every step). The nice value of "fast" and "background" is the same because without privileges it
+only ever grows.
 
 macOS: there is no affinity; QoS decides. BACKGROUND runs on E-cores only, and PRIO_DARWIN_BG does the same
 for the whole process, threads to come included, and throttles its disk reads; `nice` moves nothing to
@@ -119,6 +121,8 @@ def _place_linux(role: str, machine: Machine) -> Placement:
     os.environ.setdefault(CPUS_VARIABLE, cpu_text(machine.allowed))
     serves = role in ("query", "scan")
     policy, policy_name = (os.SCHED_OTHER, "other") if serves else (os.SCHED_BATCH, "batch")
+    if role == "merge":
+        policy, policy_name = os.SCHED_IDLE, "idle"
     nice = {"query": 0, "scan": SCAN_NICE, "merge": MERGE_NICE}.get(role, BACKGROUND_NICE)
     io = {"query": 0, "scan": 0, "fast": _IO_BEST_EFFORT | _IO_LOWEST}.get(role, _IO_IDLE)
     steps: list[tuple[str, Callable[[int], None]]] = [

@@ -2,8 +2,7 @@
 
 A merge reads immutable files and writes one new file, so it needs nothing of the writer while it runs: a
 saved file is committed meanwhile as always. If it dies, its temporary file is swept up at the next start
-and the plan is made again. `python -m daemon.merging` is the child: plan on standard input, result on
-standard output."""
+and the plan is made again."""
 
 from __future__ import annotations
 
@@ -16,7 +15,6 @@ from typing import TypeVar
 
 import msgspec
 
-from config import cores
 from config.errors import EinsteinError
 from config.threads import Thread
 from indexer.store.format import SegmentInfo
@@ -146,7 +144,7 @@ class _Child:
     def __init__(self, plan: MergePlan, wake: Callable[[], None]) -> None:
         self.outcome: _Outcome | str | None = None  # str: why it failed
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "daemon.merging"],
+            [sys.executable, "-m", "daemon.merge_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -168,13 +166,7 @@ class _Child:
         self._wake()
 
 
-def main() -> int:
-    """Run one merge as the child."""
-    cores.place("merge")
-    plan = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=MergePlan)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(_Outcome(run_merge(plan))))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def merge(plan: bytes) -> bytes:
+    """Carry out an encoded plan and encode what came of it; in the child."""
+    outcome = _Outcome(run_merge(msgspec.msgpack.decode(plan, type=MergePlan)))
+    return msgspec.msgpack.encode(outcome)

@@ -84,6 +84,7 @@ def test_linux_puts_a_merge_behind_the_indexing_of_saved_files() -> None:
     [merge] = placed("merge")
     assert merge["cpus"] == list(detect().background)
     assert merge["nice"] == 19 > cores.BACKGROUND_NICE
+    assert merge["policies"] == [os.SCHED_IDLE] * 2
     assert merge["refused"] == []
 
 
