@@ -9,8 +9,8 @@
 Linux: affinity, SCHED_BATCH, nice and the I/O class, for every thread there is (all four belong to threads).
 SCHED_IDLE is for merges alone: without privileges there is no way back from it, but a merge has a process of
 its own, and whatever is woken for a saved file takes its core at once (from SCHED_BATCH, it waits for some
-milliseconds at every step). The nice value of "fast" and "background" is the same because without privileges it
-only ever grows.
+milliseconds at every step). The nice value of "fast" and "background" is the same because without privileges
+it only ever grows.
 
 macOS: there is no affinity; QoS decides. BACKGROUND runs on E-cores only, and PRIO_DARWIN_BG does the same
 for the whole process, threads to come included, and throttles its disk reads; `nice` moves nothing to
