@@ -51,6 +51,8 @@ def main() -> int:
                 break
             times.append(ms)
         connection.call("sync", {"path": str(tree)}, timeout=60)
+    if not times:
+        raise SystemExit("the merge was over before the first edit was found; index a larger corpus")
     record(
         f"save_to_search{'-merging' if options.merging else ''}-{options.corpus.name}",
         {"files": files, "save_to_found": summary(times)},

@@ -1,12 +1,14 @@
-"""What the service asks of a parse worker, and what comes back. Pure values."""
+"""What the service asks of a parse worker, what comes back, and the reading that every job begins with."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from indexer.records import FileChange, Skipped, TextSegment, Upsert
+from indexer.records import FileChange, Skipped, SourceFile, Stat, TextSegment, Upsert
 
 Outcome = Upsert | Skipped | FileChange  # FileChange with stat None: the file is gone
+Read = Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,21 @@ class JobResult:
     failed: str = (
         ""  # why such a job has no outcome: "full" (the disk), "together" (its files must go one by one)
     )
+
+
+def sources(
+    job: Job, read: Read, note: Callable[[int, int, bytes], None], outcomes: list[Outcome]
+) -> Iterator[tuple[int, bytes, SourceFile]]:
+    """Yield position (1-based), path and content of each file of a job that is to be indexed.
+
+    Each path gets its outcome here, in their order; `read` and `note` are as for `workers.run_job`.
+    """
+    for position, path in enumerate(job.paths, 1):
+        note(job.id, position, b"")
+        found, stat = read(job.root, path)
+        if isinstance(found, Skipped):
+            outcomes.append(FileChange(path, None) if found.reason == "vanished" else found)
+            continue
+        assert stat is not None, path
+        outcomes.append(Upsert(path, stat, found.digest, None))
+        yield position, path, found

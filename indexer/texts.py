@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from indexer.jobs import Job, Outcome
-from indexer.records import FileChange, Skipped, SourceFile, Stat, TextSegment, Upsert
+from indexer.jobs import Job, Outcome, Read, sources
+from indexer.records import SourceFile, TextSegment
 from indexer.store.disk import TEMPORARY, remove
 from indexer.store.text_writer import TextWriter
 
@@ -34,7 +34,7 @@ def run_text_job(
     job: Job,
     into: Path,
     known: Callable[[Sequence[bytes]], set[bytes]],
-    read: Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]],
+    read: Read,
     note: Callable[[int, int, bytes], None],
     pause: Callable[[], None] = lambda: None,
 ) -> tuple[list[Outcome], TextSegment | None]:
@@ -49,14 +49,7 @@ def run_text_job(
     slice_: list[SourceFile] = []
     nbytes = 0
     with TextWriter(into) as writer:
-        for position, path in enumerate(job.paths, 1):
-            note(job.id, position, b"")
-            found, stat = read(job.root, path)
-            if isinstance(found, Skipped):
-                outcomes.append(FileChange(path, None) if found.reason == "vanished" else found)
-                continue
-            assert stat is not None, path
-            outcomes.append(Upsert(path, stat, found.digest, None))
+        for _, _, found in sources(job, read, note, outcomes):
             if found.digest in seen:
                 continue
             seen.add(found.digest)

@@ -39,9 +39,9 @@ from config import cores
 from config.errors import StoreError, StoreFull
 from config.machine import array_variables
 from config.settings import Settings
-from indexer.jobs import Casualty, Job, JobResult, Outcome
+from indexer.jobs import Casualty, Job, JobResult, Outcome, Read, sources
 from indexer.packing import Answer, pack, unpack
-from indexer.records import FileChange, Parsed, Skipped, SourceFile, Stat, Upsert
+from indexer.records import Parsed, Skipped, SourceFile, Upsert
 
 if TYPE_CHECKING:
     from indexer.prepare import Preparer
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 # job id, file position (1-based; 0: idle; one past the last: all are being finished), monotonic start in ns,
 # digest being parsed (zeros: not read yet)
 _PAGE = struct.Struct("<QQQ16s")
-Read = Callable[[bytes, bytes], tuple[SourceFile | Skipped, Stat | None]]
 _JOBS_PER_WORKER = 2  # one running, one waiting in the pipe, so that a worker never idles between jobs
 _GC_OBJECTS = 50_000  # between collections: a job makes thousands of objects, and few cycles
 _MEMORY_LIMIT = "memory limit"
@@ -306,15 +305,8 @@ def run_job(
     """
     outcomes: list[Outcome] = []
     fresh: list[_Fresh] = []
-    for position, path in enumerate(job.paths, 1):
-        note(job.id, position, b"")
-        found, stat = read(job.root, path)
-        if isinstance(found, Skipped):
-            outcomes.append(FileChange(path, None) if found.reason == "vanished" else found)
-            continue
-        assert stat is not None, path
+    for position, path, found in sources(job, read, note, outcomes):
         note(job.id, position, found.digest)
-        outcomes.append(Upsert(path, stat, found.digest, None))
         if not lookup.known(found.digest):
             fresh.append(_Fresh(position, found, _parse(job, path, found, lookup, preparer)))
             if job.alone:
