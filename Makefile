@@ -13,10 +13,14 @@ CHECKED := $(SOURCES) tests $(wildcard benchmarks training)
 setup: $(VENV)/.installed
 
 # hatchling is installed first, pinned, and builds without isolation: otherwise pip would fetch its newest version.
-$(VENV)/.installed: pyproject.toml constraints.txt
+# It compiles the C sources with $(CC), if that is set, or cc; where there is none, ziglang is the compiler.
+COMPILER := $(shell command -v $${CC-cc})
+NATIVE := $(wildcard indexer/native/*.[ch]) indexer/native/build.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make setup PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) pip hatchling
+	$(INSTALL) pip hatchling $(if $(COMPILER),,ziglang)
 	$(INSTALL) --no-build-isolation --editable .
 	touch $@
 
@@ -43,4 +47,5 @@ format: $(VENV)/.installed-dev
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -f indexer/native/*.so
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +

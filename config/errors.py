@@ -73,6 +73,12 @@ class DaemonUnavailable(EinsteinError):
     code = "unavailable"
 
 
+class NotInstalled(EinsteinError):
+    """A part of the product that the installation makes is missing or of another machine."""
+
+    code = "not_installed"
+
+
 class AlreadyRunning(EinsteinError):
     """Another daemon of this user holds the lock."""
 

@@ -115,6 +115,7 @@ RPC_CODES: dict[str, int] = {
     "store_version": -32013,
     "pool_full": -32014,
     "model": -32015,
+    "not_installed": -32016,
 }
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

@@ -16,9 +16,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from indexer.records import I64
+from indexer.native.look import same_files
+from indexer.native.scan import Lines, joined
+from indexer.records import I64, U8, U32
 from indexer.store.segment import Segment
-from search.line_matches import LineMatches, LineTables, matching_lines_of
+from search.line_matches import matching_lines_of
 from search.lines import LinePattern
 from search.live import look_at
 from search.matcher import Case
@@ -74,6 +76,12 @@ class BatchResult:
     gone: int = 0
     complete: bool = True  # False: time ran out, and the files behind the last one shown were not read
 
+    def add(self, path: bytes, file: FileLines) -> None:
+        """Add what a file shows; it tells its number of lines as `n`."""
+        self.lines += file.pop("n")
+        file["path"] = os.fsdecode(path)
+        self.files.append(file)
+
 
 class Clock(Protocol):
     """Tells when to stop."""
@@ -95,14 +103,23 @@ def read_batch(
             if clock.over():
                 result.complete = False
                 break
-            matches = _matching_lines(opened(name), stretch, pattern, spec)
-            if matches is not None:
-                keys = number << _ORDINAL_BITS | stretch.ordinals[matches.piece]
-                found.add(stretch.content, matches, np.searchsorted(docs, keys))
-    sizes, times = batch.size.tolist(), batch.mtime_ns.tolist()
-    for position, file in found.files(doc_of):
+            lines = _matching_lines(opened(name).page_line, stretch, pattern, spec)
+            if lines is not None:
+                keys = number << _ORDINAL_BITS | stretch.ordinals
+                found.add(stretch.content, lines, np.searchsorted(docs, keys)[lines.piece])
+    files = found.files(doc_of)
+    for (position, file), same in zip(files, _as_indexed(batch, [at for at, _ in files]), strict=True):
         path = batch.paths[position]
-        current = look_at(batch.root, path, sizes[position], times[position], batch.file_bytes_max)
+        if same:
+            result.add(path, file)
+            continue
+        current = look_at(
+            batch.root,
+            path,
+            int(batch.size[position]),
+            int(batch.mtime_ns[position]),
+            batch.file_bytes_max,
+        )
         if current.state == "gone":
             result.gone += 1
             continue
@@ -112,13 +129,21 @@ def read_batch(
             if live is None:
                 continue
             file = live
-        result.lines += file.pop("n")
-        file["path"] = os.fsdecode(path)
-        result.files.append(file)
+        result.add(path, file)
     return result
 
 
+def _as_indexed(batch: Batch, positions: list[int]) -> list[bool]:
+    """Return which of these files of a batch are on disk as they were indexed."""
+    paths = [batch.paths[at] for at in positions]
+    same: list[bool] = same_files(
+        batch.root, paths, batch.size[positions], batch.mtime_ns[positions]
+    ).tolist()
+    return same
+
+
 _ORDINAL_BITS = 32
+_FIRST_LINE = np.zeros(1, np.uint32)
 
 
 def _stretch_bytes(pattern: LinePattern) -> int:
@@ -127,19 +152,19 @@ def _stretch_bytes(pattern: LinePattern) -> int:
 
 
 def _matching_lines(
-    segment: LineTables, stretch: Stretch, pattern: LinePattern, spec: PatternSpec
-) -> LineMatches | None:
+    page_line: U32, stretch: Stretch, pattern: LinePattern, spec: PatternSpec
+) -> Lines | None:
     spans = pattern.find(stretch, spec.every)
-    return matching_lines_of(segment, stretch, spans) if len(spans[0]) else None
+    return matching_lines_of(page_line, stretch, spans) if len(spans[0]) else None
 
 
 def _search_live(content: bytes, pattern: LinePattern, spec: PatternSpec) -> FileLines | None:
     """Return what a file shows that is not as it was indexed; None if nothing matches any more."""
-    matches = _matching_lines(*stretch_of_text(content), pattern, spec)
-    if matches is None:
+    lines = _matching_lines(_FIRST_LINE, stretch_of_text(content), pattern, spec)
+    if lines is None:
         return None
     found = _Found(spec)
-    found.add(content, matches, np.zeros(len(matches.piece), np.int64))
+    found.add(content, lines, np.zeros(len(lines.number), np.int64))
     return next((file for _, file in found.files(np.zeros(1, np.int64))), None)
 
 
@@ -153,23 +178,24 @@ class _Found:
         self._column: list[I64] = []  # of each line, or of each match
         self._end: list[I64] = []
         self._count: list[I64] = []  # matches of each line
-        self._text: list[bytes] = []
+        self._text: list[U8] = []  # of all lines of a stretch, a newline behind each
+        self._length: list[I64] = []  # of each line in it
 
-    def add(self, content: bytes, matches: LineMatches, docs: I64) -> None:
-        """Add the lines of a stretch; `docs`: the document of each of its pieces that match."""
-        self._doc.append(np.repeat(docs, np.diff(matches.piece_lines)))
+    def add(self, content: bytes, lines: Lines, docs: I64) -> None:
+        """Add the lines of a stretch; `docs`: the document of each."""
+        self._doc.append(docs)
         if self.spec.what != "lines":
             return
-        self._line.append(matches.line)
-        edges = zip(matches.line_start.tolist(), matches.line_end.tolist(), strict=True)
-        self._text += [content[start:end] for start, end in edges]
+        self._line.append(lines.number)
+        self._text.append(joined(content, lines.start, lines.end))
+        self._length.append(lines.end - lines.start + 1)
         if self.spec.every:
-            counts = np.diff(matches.line_matches)
-            start, end, origin = matches.start, matches.end, np.repeat(matches.line_start, counts)
+            counts = np.diff(lines.matches)
+            start, end, origin = lines.match_start, lines.match_end, np.repeat(lines.start, counts)
             self._count.append(counts)
         else:
-            first = matches.line_matches[:-1]
-            start, end, origin = matches.start[first], matches.end[first], matches.line_start
+            first = lines.matches[:-1]
+            start, end, origin = lines.match_start[first], lines.match_end[first], lines.start
         self._column.append(start - origin + 1)
         self._end.append(end - origin + 1)
 
@@ -198,6 +224,8 @@ class _Found:
         lines, columns, ends = _listed(self._line), _listed(self._column), _listed(self._end)
         counts = _listed(self._count) if self.spec.every else []
         at: Sequence[int] = [0, *accumulate(counts)] if counts else range(len(lines) + 1)
+        text = np.concatenate(self._text).data
+        text_at = [0, *np.cumsum(np.concatenate(self._length)).tolist()]
         for position, start, end in runs:
             low, high = at[start], at[end]
             file: FileLines = {
@@ -208,7 +236,7 @@ class _Found:
             }
             if counts:
                 file["counts"] = counts[start:end]
-            file["text"] = b"\n".join(self._text[start:end]).decode()
+            file["text"] = str(text[text_at[start] : text_at[end] - 1], "utf-8")
             yield position, file
 
 

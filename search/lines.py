@@ -16,6 +16,7 @@ import re
 
 import numpy as np
 
+from indexer.native.scan import joined, lines_of
 from indexer.records import I64
 from search.compiled import UNANCHORED, BadPattern
 from search.fixed import Spans, fixed_finder
@@ -27,7 +28,7 @@ from search.windows import windows
 
 # Costs, ns: RE2's automaton, a byte; a line that is cut out and searched by itself.
 READ_NS = 1.5
-LINE_NS = 600
+LINE_NS = 100
 
 _ANY_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 
@@ -81,29 +82,17 @@ class LineFinder:
 
     def _find_in_lines(self, content: bytes, places: I64, every: bool) -> Spans:
         """Look at the lines around these places only, joined to one text."""
-        lines: list[bytes] = []
-        starts: list[int] = []
-        line_end = -1
-        for place in places.tolist():
-            if place <= line_end:
-                continue
-            line_start = content.rfind(b"\n", 0, place) + 1
-            line_end = content.find(b"\n", place)
-            if line_end < 0:
-                line_end = len(content)
-            lines.append(content[line_start:line_end])
-            starts.append(line_start)
-        if not lines:
-            return _NONE
-        joined = b"\n".join(lines)
+        end = np.array([len(content)], np.int64)
+        lines = lines_of(content, (np.zeros(1, np.int64), end, np.zeros(1, np.int64)), places, places)
+        text = joined(content, lines.start, lines.end).tobytes()
         found = _Spans()
-        self._collect(joined, 0, len(joined), every, found)
-        start, end = found.arrays()
-        lengths = np.fromiter(map(len, lines), np.int64, len(lines)) + 1
+        self._collect(text, 0, len(text) - 1, every, found)
+        starts, ends = found.arrays()
+        lengths = lines.end - lines.start + 1
         begins = np.cumsum(lengths) - lengths
-        which = np.searchsorted(begins, start, side="right") - 1
-        shift = (np.array(starts, np.int64) - begins)[which]
-        return start + shift, end + shift
+        which = np.searchsorted(begins, starts, side="right") - 1
+        shift = (lines.start - begins)[which]
+        return starts + shift, ends + shift
 
     def _find_singly(self, stretch: Stretch, every: bool) -> Spans:
         """Cut every document out of its surroundings."""
@@ -153,7 +142,6 @@ class _Spans:
 
 
 _END_QUOTE, _SPLIT_QUOTE = r"\E", r"\E\\E\Q"
-_NONE: Spans = np.empty(0, np.int64), np.empty(0, np.int64)
 
 
 def _best_window(node: Node) -> Finder | None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.records import I64, Bool
-from indexer.store.blocks import line_tables
 from indexer.store.format import SEPARATOR
 from search.candidates import Contents, pages_of
 
@@ -35,12 +34,9 @@ def page_stretches(segment: Contents, pages: I64, bytes_max: int) -> Iterator[St
     """Yield pages (sorted) in order, about `bytes_max` bytes at a time."""
     if not len(pages):
         return
-    block = np.searchsorted(segment.block_page, pages, side="right") - 1
-    first = np.flatnonzero(np.diff(block, prepend=-1))
-    last = np.append(first[1:], len(pages)) - 1
-    ends = np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])
+    last, ends = _ends_of_blocks(segment, pages)
     # A stretch ends with the block in which it passes a multiple of bytes_max.
-    yield from _cut(segment, pages, block, first, last, np.diff(ends[last] // bytes_max, append=-1) != 0)
+    yield from _cut(segment, pages, last[np.diff(ends // bytes_max, append=-1) != 0])
 
 
 def doc_stretches(segment: Contents, ordinals: I64, bytes_max: int) -> Iterator[Stretch]:
@@ -48,18 +44,10 @@ def doc_stretches(segment: Contents, ordinals: I64, bytes_max: int) -> Iterator[
     if not len(ordinals):
         return
     pages = pages_of(segment, ordinals)
-    block = np.searchsorted(segment.block_page, pages, side="right") - 1
-    first = np.flatnonzero(np.diff(block, prepend=-1))
-    last = np.append(first[1:], len(pages)) - 1
-    ends = np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])
-    share = ends // bytes_max
+    last, ends = _ends_of_blocks(segment, pages)
     # As above, and with the last page of a document.
-    whole = _is_last(segment, pages[last])
-    shares = share[last]
-    cuts = np.zeros(len(last), np.bool_)
-    at = np.flatnonzero(whole)
-    cuts[at] = np.diff(shares[at], append=-1) != 0
-    for stretch in _cut(segment, pages, block, first, last, cuts):
+    at = np.flatnonzero(_is_last(segment, pages[last]))
+    for stretch in _cut(segment, pages, last[at[np.diff(ends[at] // bytes_max, append=-1) != 0]]):
         if len(stretch.ordinals) == len(np.unique(stretch.ordinals)):
             yield replace(stretch, pieces=stretch.ordinals)
             continue
@@ -77,38 +65,30 @@ def _is_last(segment: Contents, pages: I64) -> Bool:
     return last
 
 
-def _cut(segment: Contents, pages: I64, block: I64, first: I64, last: I64, cuts: Bool) -> Iterator[Stretch]:
-    """Yield stretches that end where `cuts` says; first, last: positions of the pages of each block."""
+def _ends_of_blocks(segment: Contents, pages: I64) -> tuple[I64, I64]:
+    """Return the position of the last page of each block, and how many bytes there are up to it."""
+    block = np.searchsorted(segment.block_page, pages, side="right")
+    last = np.flatnonzero(np.diff(block, append=-1))
+    return last, np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])[last]
+
+
+def _cut(segment: Contents, pages: I64, last: I64) -> Iterator[Stretch]:
+    """Yield stretches that end with these positions."""
     low = 0
-    for high in (np.flatnonzero(cuts) + 1).tolist():
-        begin, end = int(first[low]), int(last[high - 1]) + 1
-        yield _stretch(segment, pages[begin:end], block[first[low:high]], first[low:high] - begin)
+    for high in (last + 1).tolist():
+        yield _stretch(segment, pages[low:high])
         low = high
 
 
-def _stretch(segment: Contents, pages: I64, blocks: I64, firsts: I64) -> Stretch:
-    page_at = segment.page_at
-    begins = page_at[pages]
-    spaced = page_at[pages + 1] - begins
-    lasts = np.append(firsts[1:], len(pages))
-    of_block = segment.block_page[blocks].astype(np.int64)
-    whole = (segment.block_page[blocks + 1] - of_block == lasts - firsts).tolist()
-    parts: list[bytes] = []
-    cuts = (begins - np.repeat(page_at[of_block], lasts - firsts)).tolist()
-    lengths = spaced.tolist()
-    bounds = zip(segment.unpack(blocks), whole, firsts.tolist(), lasts.tolist(), strict=True)
-    for content, is_whole, low, high in bounds:
-        if is_whole:
-            parts.append(content)
-        else:
-            parts += [content[cuts[i] : cuts[i] + lengths[i]] for i in range(low, high)]
+def _stretch(segment: Contents, pages: I64) -> Stretch:
+    spaced = segment.page_at[pages + 1] - segment.page_at[pages]
     after = np.cumsum(spaced)
     ordinals = segment.page_doc[pages]
     last = _is_last(segment, pages)
     return Stretch(
         pieces=pages,
         ordinals=ordinals,
-        content=parts[0] if len(parts) == 1 else b"".join(parts),
+        content=segment.unpack_pages(pages),
         start=after - spaced,
         end=after - np.where(last, len(SEPARATOR), 0),
         offset=segment.page_start[pages].astype(np.int64),
@@ -116,17 +96,7 @@ def _stretch(segment: Contents, pages: I64, blocks: I64, firsts: I64) -> Stretch
     )
 
 
-class OneText:
-    """Stands for a segment with one document of one page, as far as lines are concerned."""
-
-    def __init__(self, content: bytes) -> None:
-        """Make the line table of `content`."""
-        self.line_data, nbytes, _ = line_tables(content + SEPARATOR, np.array([len(content)], np.int64))
-        self.line_off = np.array([0, int(nbytes[0])], np.uint32)
-        self.page_line = np.zeros(1, np.uint32)
-
-
-def stretch_of_text(content: bytes) -> tuple[OneText, Stretch]:
-    """Return a text that no segment holds as a stretch, and what stands for its segment."""
+def stretch_of_text(content: bytes) -> Stretch:
+    """Return a text that no segment holds as a stretch of one page."""
     zero, end = np.array([0], np.int64), np.array([len(content)], np.int64)
-    return OneText(content), Stretch(zero, zero, content + SEPARATOR, zero, end, zero, np.ones(1, np.bool_))
+    return Stretch(zero, zero, content + SEPARATOR, zero, end, zero, np.ones(1, np.bool_))

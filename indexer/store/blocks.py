@@ -15,11 +15,15 @@ Worked example: "ab\\n\\nc" has the table 3, 1; its lines start at 0, 3, 4.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import lz4.block
 import numpy as np
 
+from indexer.native import unpack as native
+from indexer.native.unpack import Parts
 from indexer.pages import page_starts
 from indexer.records import I64, U8, U32
 from indexer.store.format import SEPARATOR
@@ -37,15 +41,18 @@ def pack(content: bytes) -> bytes:
     return packed
 
 
-def unpack(block: bytes | memoryview, nbytes: int) -> bytes:
-    """Return the `nbytes` bytes of a block. Raises ValueError if they are not what it holds."""
-    try:
-        content: bytes = lz4.block.decompress(block, uncompressed_size=nbytes)
-    except lz4.block.LZ4BlockError as error:
-        raise ValueError(f"a block cannot be unpacked: {error}") from error
-    if len(content) != nbytes:
-        raise ValueError(f"a block holds {len(content)} bytes, not {nbytes}")
-    return content
+def unpack_parts(packed: U8, parts: Parts) -> bytes:
+    """Return parts of blocks, joined. Raises ValueError if a block does not hold what it should."""
+    return native.unpack_parts(_decoder(), packed, parts)
+
+
+@cache
+def _decoder() -> int:
+    """Return the address of the decoder in the library that lz4's wheel brings or links to."""
+    library = ctypes.CDLL(lz4.block._block.__file__)
+    found = ctypes.cast(library.LZ4_decompress_safe, ctypes.c_void_p).value
+    assert found is not None
+    return found
 
 
 def line_starts(table: U8) -> U32:
@@ -56,26 +63,6 @@ def line_starts(table: U8) -> U32:
     sums = np.cumsum(table, dtype=np.uint32)
     starts = sums[table != _STEP]
     return np.concatenate((np.zeros(1, np.uint32), starts))
-
-
-def line_ends(tables: U8, offsets: U32, pages: I64) -> tuple[I64, I64]:
-    """Return the running sum of the lengths of all lines of some pages, and where each page's part begins in
-    it: [lines], [pages + 1].
-
-    tables, offsets  the line tables of a segment; a last line without a newline is not among the lines
-    pages            sorted
-    """
-    low, high = offsets[pages].astype(np.int64), offsets[pages + 1].astype(np.int64)
-    bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(high - low)))
-    cuts = np.flatnonzero(low[1:] != high[:-1])
-    starts, ends = np.append(low[:1], low[cuts + 1]).tolist(), np.append(high[cuts], high[-1:]).tolist()
-    joined = np.concatenate([tables[:0], *(tables[a:b] for a, b in zip(starts, ends, strict=True))])
-    sums = np.cumsum(joined, dtype=np.int64)
-    steps = np.flatnonzero(joined == _STEP)
-    if len(steps):
-        sums = np.delete(sums, steps)
-        bounds -= np.searchsorted(steps, bounds)
-    return sums, bounds
 
 
 class BlockWriter:

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from config.errors import StoreCorrupt
+from indexer.native.unpack import Parts
 from indexer.records import DIGEST_BYTES, I32, I64, U8, U16, U32, U64
 from indexer.store import chunk_lists, postings
-from indexer.store.blocks import line_starts, unpack
+from indexer.store.blocks import line_starts, unpack_parts
 from indexer.store.format import (
     ALIGN,
     FORMAT_VERSION,
@@ -117,7 +118,7 @@ class Segment:
             setattr(self, name, _array(mapping, table.sections[name], kind))
         self.digest = self.digest.reshape(-1, DIGEST_BYTES)
         place = table.sections["block_data"]
-        self._packed = memoryview(mapping)[place.offset : place.offset + place.nbytes]
+        self._packed = np.frombuffer(mapping, np.uint8, place.nbytes, place.offset)
         self._unpacked: dict[int, bytes] = {}
         self.n_pages = len(self.page_start)
         place = table.sections["name_data"]
@@ -176,20 +177,27 @@ class Segment:
         """Return a block's bytes: its documents, each with a separator. Raises StoreCorrupt."""
         known = self._unpacked.get(block)
         if known is None:
-            (known,) = self.unpack(np.array([block]))
+            known = self.unpack_pages(np.arange(*self.block_page[block : block + 2].tolist()))
             if len(self._unpacked) >= BLOCKS_KEPT:
                 self._unpacked = {}  # replaced whole: threads share a segment
             self._unpacked[block] = known
         return known
 
-    def unpack(self, blocks: I64) -> list[bytes]:
-        """Return what `block` does for several, without keeping it."""
-        lows, highs = self.block_off[blocks].tolist(), self.block_off[blocks + 1].tolist()
-        sizes = self.page_at[self.block_page[blocks + 1]] - self.page_at[self.block_page[blocks]]
-        packed = self._packed
-        bounds = zip(lows, highs, sizes.tolist(), strict=True)
+    def unpack_pages(self, pages: I64) -> bytes:
+        """Return what some pages (sorted) hold, one behind the other: each as page_at has it, with its
+        separator. Raises StoreCorrupt."""
+        block = np.searchsorted(self.block_page, pages, side="right") - 1
+        starts = self.page_at[self.block_page[block]]
+        begins = self.page_at[pages]
+        parts = Parts(
+            low=self.block_off[block].astype(np.int64),
+            high=self.block_off[block + 1].astype(np.int64),
+            size=self.page_at[self.block_page[block + 1]] - starts,
+            begin=begins - starts,
+            length=self.page_at[pages + 1] - begins,
+        )
         try:
-            return [unpack(packed[low:high], nbytes) for low, high, nbytes in bounds]
+            return unpack_parts(self._packed, parts)
         except ValueError as error:
             raise StoreCorrupt(f"{self.path.name}: {error}") from error
 

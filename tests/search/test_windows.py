@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.native.scan import Row, Run
 from search.compiled import compile_pattern
 from search.fixed import fixed_finder
 from search.probes import Finder
@@ -78,11 +79,12 @@ def test_places_are_those_of_a_look_at_every_place(
 @settings(deadline=None)
 @given(content=BYTES, one=SETS, length=st.integers(8, 20))
 def test_a_sample_has_a_place_in_every_run(content: bytes, one: frozenset[int], length: int) -> None:
-    finder = Finder(Window((one,) * length, False, False))
-    finder.samples = True
-    found = finder.places(content)
-    for place in slow_places(finder.window, content):
-        assert ((found >= place) & (found < place + length)).any()
+    window = Window((one,) * length, False, False)
+    row = Row(window.sets, range(length), 1, run=Run(0, length, length // 2))
+    found = row.places(content)
+    for place in slow_places(window, content):
+        before = found[found <= place]
+        assert len(before) and set(content[before[-1] : place]) <= one
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from indexer import pages
 from indexer.pages import page_starts
 from indexer.store import blocks
-from indexer.store.blocks import BlockWriter, line_ends, line_starts, pack, unpack
+from indexer.store.blocks import BlockWriter, Parts, line_starts, pack, unpack_parts
 from indexer.store.format import SEPARATOR
 
 CONTENTS = st.lists(
@@ -50,7 +50,7 @@ def test_documents_come_out_as_they_went_in(contents: list[bytes], block_bytes: 
     assert (bounds[0], bounds[-1], len(bounds)) == (0, len(expected), len(out) + 1)
     for block, first, last in zip(out, bounds[:-1], bounds[1:], strict=True):
         raw = b"".join(expected[first:last])
-        assert unpack(block, len(raw)) == raw
+        assert unpacked(block, len(raw)) == raw
     assert writer.doc_len.tolist() == [len(content) for content in contents]
     assert len(writer.doc_page) == len(contents) + 1
     assert (writer.doc_page[-1], len(writer.page_start)) == (len(expected), len(expected))
@@ -63,9 +63,6 @@ def test_documents_come_out_as_they_went_in(contents: list[bytes], block_bytes: 
         assert line_starts(tables[low:high]).tolist() == slow_line_starts(content)
         starts = writer.page_start[first:last].tolist()
         assert lines[first:last] == [content.count(b"\n", 0, start) for start in starts]
-        sums, bounds = line_ends(tables, np.append(ends - nbytes, ends[-1]), np.arange(first, last))
-        assert sums.tolist() == slow_line_starts(content)[1:]
-        assert np.diff(bounds).tolist() == [page.count(b"\n") for page in cut_at(content, starts)]
 
 
 def slow_pages(content: bytes) -> list[bytes]:
@@ -82,10 +79,49 @@ def test_the_worked_example() -> None:
     assert writer.line_tables()[0].tolist() == [3, 1]
 
 
+def unpacked(block: bytes, nbytes: int) -> bytes:
+    return unpack_parts(np.frombuffer(block, np.uint8), parts([(0, len(block), nbytes, 0, nbytes)]))
+
+
+def parts(rows: list[tuple[int, int, int, int, int]]) -> Parts:
+    """rows: where the block lies, its size, where the part begins in it, its length."""
+    return Parts(*np.array(rows, np.int64).reshape(-1, 5).T)
+
+
+@given(contents=st.lists(st.binary(max_size=300), max_size=6), data=st.data())
+def test_any_parts_are_joined(contents: list[bytes], data: st.DataObject) -> None:
+    packed = [pack(content) for content in contents]
+    ends = np.cumsum([0, *map(len, packed)]).tolist()
+    rows: list[tuple[int, int, int, int, int]] = []
+    expected: list[bytes] = []
+    for i, content in enumerate(contents):
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=5)))
+        bounds = [0, *cuts, len(content)]
+        wanted = [pair for pair in pairwise(bounds) if data.draw(st.booleans())]
+        rows += [(ends[i], ends[i + 1], len(content), low, high - low) for low, high in wanted]
+        expected += [content[low:high] for low, high in wanted]
+    assert unpack_parts(np.frombuffer(b"".join(packed), np.uint8), parts(rows)) == b"".join(expected)
+
+
 @pytest.mark.parametrize(
     ("block", "nbytes"),
     [(b"", 4), (b"\xf0", 4), (pack(b"four"), 5), (pack(b"four"), 3), (pack(b"x" * 999)[:-3], 999)],
 )
 def test_damaged_blocks_are_told(block: bytes, nbytes: int) -> None:
-    with pytest.raises(ValueError, match="a block"):
-        unpack(block, nbytes)
+    with pytest.raises(ValueError, match="the block at 0 does not hold"):
+        unpacked(block, nbytes)
+
+
+FOUR = pack(b"four")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (0, len(FOUR) + 1, 4, 0, 4), (-1, len(FOUR), 4, 0, 4), (2, 1, 4, 0, 4),  # the block
+        (0, len(FOUR), 4, 3, 2), (0, len(FOUR), 4, -1, 2), (0, len(FOUR), 4, 2, -1),  # the part
+    ],
+)  # fmt: skip
+def test_nothing_outside_is_read(row: tuple[int, int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="does not hold"):
+        unpack_parts(np.frombuffer(FOUR, np.uint8), parts([row]))

@@ -1,0 +1,43 @@
+/* Parts of packed blocks, unpacked one behind the other; indexer/native/unpack.py says more and calls it. */
+
+#include <stdint.h>
+#include <string.h>
+
+/* As LZ4_decompress_safe: returns the bytes written to `out`, which has `room`; less than 0 is a failure. */
+typedef int (*decoder)(const char *packed, char *out, int packed_bytes, int room);
+
+/* The parts that are wanted, in order; those of one block follow each other. */
+typedef struct {
+    int64_t n;
+    const int64_t *low, *high; /* of its block in `packed` */
+    const int64_t *size;       /* of its block, unpacked */
+    const int64_t *begin;      /* of the part in its block */
+    const int64_t *length;
+} parts;
+
+/* Returns -1, or the part whose block does not hold what it should. `scratch` has room for every block. */
+int64_t unpack_parts(decoder decode, const char *packed, int64_t n_packed, const parts *in, char *scratch, char *out) {
+    for (int64_t i = 0, last; i < in->n; i = last) {
+        int64_t low = in->low[i], size = in->size[i], begin = in->begin[i], end = begin;
+        int apart = 0; /* whether something between the parts is left out */
+        for (last = i; last < in->n && in->low[last] == low; last++) {
+            apart |= in->begin[last] != end;
+            end = in->begin[last] + in->length[last];
+            if (in->begin[last] < 0 || in->length[last] < 0 || end > size) return last;
+        }
+        if (low < 0 || low > in->high[i] || in->high[i] > n_packed) return i;
+        if (size > INT32_MAX || in->high[i] - low > INT32_MAX) return i;
+        int whole = !apart && begin == 0 && end == size;
+        char *to = whole ? out : scratch;
+        if (decode(packed + low, to, (int)(in->high[i] - low), (int)size) != size) return i;
+        if (whole) {
+            out += size;
+            continue;
+        }
+        for (int64_t part = i; part < last; part++) {
+            memcpy(out, scratch + in->begin[part], (size_t)in->length[part]);
+            out += in->length[part];
+        }
+    }
+    return -1;
+}

@@ -1,0 +1,190 @@
+"""The compiled loops do what a look at every byte does, in every library that runs on this processor."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.native import build, library, scan
+from indexer.native.look import same_files
+from indexer.native.scan import Left, Lines, Right, Row, Run
+
+BUILT = sorted(build.HERE.glob("kernels*.so"))
+ALPHABET = b"ab1_ .\n\x00\x7f\x80\xc3\xff"
+LEFT: tuple[Left, ...] = ("", "^", "\\b")
+RIGHT: tuple[Right, ...] = ("", "$", "\\b")
+
+
+@pytest.fixture(params=BUILT, ids=[path.name for path in BUILT])
+def each_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    path: Path = request.param
+    if path.name != "kernels.so" and library.library()._name != str(path):
+        pytest.skip("this processor has no AVX2")
+    loaded = ctypes.CDLL(str(path))
+    for name in ("_find_window", "_find_lines", "_join_lines"):
+        known = getattr(scan, name)
+        found = loaded[known.__name__]
+        found.restype, found.argtypes = known.restype, known.argtypes
+        monkeypatch.setattr(scan, name, found)
+    yield
+
+
+def test_the_library_is_of_these_sources() -> None:
+    assert library.sources_digest() == build.sources_digest(), "compile again: make setup"
+
+
+def made_text(source: random.Random, longest: int = 300) -> bytes:
+    alphabet = source.choice((ALPHABET, b"ab", b"ab\n", b"a1 \n"))
+    return bytes(source.choices(alphabet, k=source.randrange(longest)))
+
+
+def made_sets(source: random.Random, n: int) -> list[frozenset[int]]:
+    return [frozenset(source.sample(ALPHABET, source.randint(1, 4))) for _ in range(n)]
+
+
+def word(byte: int) -> bool:
+    return byte == 95 or chr(byte) in "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def is_edge(text: bytes, at: int, edge: Left | Right) -> bool:
+    before, behind = text[at - 1] if at else None, text[at] if at < len(text) else None
+    match edge:
+        case "^":
+            return before in (None, 10)
+        case "$":
+            return behind in (None, 10)
+        case "\\b":
+            return (before is not None and word(before)) != (behind is not None and word(behind))
+    return True
+
+
+def slow_places(
+    text: bytes, sets: list[frozenset[int]], left: Left, right: Right, apart: bool, starts_line: bool
+) -> list[int]:
+    found = []
+    before = b"\n" if starts_line else b""
+    free = 0
+    for at in range(-len(before), len(text) - len(sets) + 1):
+        piece = text[at : at + len(sets)] if at >= 0 else before + text[: len(sets) - 1]
+        if not all(byte in members for byte, members in zip(piece, sets, strict=True)):
+            continue
+        if at < 0:
+            found.append(at)
+        elif at >= free and is_edge(text, at, left) and is_edge(text, at + len(sets), right):
+            found.append(at)
+            free = at + len(sets) if apart else 0
+    return found
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.usefixtures("each_library")
+def test_rows_are_found_where_they_stand(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random.Random(seed)
+    monkeypatch.setattr(scan, "_LEAST_ROOM", source.choice((33, 40, 1024)))  # room runs out: it goes on
+    for _ in range(30):
+        text = made_text(source)
+        sets = made_sets(source, source.randint(1, 6))
+        starts_line = source.random() < 0.2
+        if starts_line:
+            sets[0] = frozenset(b"\n")
+        left, right = ("", "") if starts_line else (source.choice(LEFT), source.choice(RIGHT))
+        apart = not starts_line and source.random() < 0.5
+        order = source.sample(range(len(sets)), len(sets))
+        n_probes = source.randint(1, min(len(sets), scan.PROBES_MAX))
+        row = Row(sets, order, n_probes, left=left, right=right, apart=apart, starts_line=starts_line)
+        if len(text) < len(sets) - 1 and starts_line:
+            continue
+        assert row.places(text).tolist() == slow_places(text, sets, left, right, apart, starts_line)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.usefixtures("each_library")
+def test_a_sampled_run_is_found_where_its_sequence_begins(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random.Random(seed)
+    monkeypatch.setattr(scan, "_LEAST_ROOM", source.choice((1, 1024)))
+    for _ in range(30):
+        text = made_text(source)
+        (one,) = made_sets(source, 1)
+        length = source.randint(2, 12)
+        row = Row([one] * length, range(length), 1, run=Run(0, length, length // 2))
+        sequences = [(at, end) for at, end in sequences_of(text, one) if end - at >= length]
+        assert row.places(text).tolist() == [at for at, _ in sequences]
+
+
+def sequences_of(text: bytes, members: frozenset[int]) -> Iterator[tuple[int, int]]:
+    at = 0
+    while at < len(text):
+        end = at
+        while end < len(text) and text[end] in members:
+            end += 1
+        if end > at:
+            yield at, end
+        at = end + 1
+
+
+def slow_lines(
+    text: bytes, pieces: list[tuple[int, int, int]], matches: list[tuple[int, int]]
+) -> list[object]:
+    """Return (piece, number, start, end, its matches) of each line."""
+    found: list[object] = []
+    for i, (low, high, number) in enumerate(pieces):
+        at = low
+        for line in text[low:high].split(b"\n"):
+            end = at + len(line)
+            unfinished = end < high or at < high
+            inside = [match for match in matches if at <= match[0] <= end and unfinished]
+            if inside:
+                found.append((i, number, at, end, inside))
+            at, number = end + 1, number + 1
+    return found
+
+
+def listed(lines: Lines) -> list[object]:
+    matches = list(zip(lines.match_start.tolist(), lines.match_end.tolist(), strict=True))
+    bounds = lines.matches.tolist()
+    columns = (lines.piece, lines.number, lines.start, lines.end)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [(*row, matches[bounds[i] : bounds[i + 1]]) for i, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.usefixtures("each_library")
+def test_lines_are_those_in_which_matches_start(seed: int) -> None:
+    source = random.Random(seed)
+    for _ in range(20):
+        text = made_text(source)
+        cuts = sorted(
+            source.sample(range(len(text) + 1), 2 * min((len(text) + 1) // 2, source.randint(0, 5)))
+        )
+        pieces = [(low, high, source.randrange(9)) for low, high in zip(cuts[::2], cuts[1::2], strict=True)]
+        starts = sorted(source.choices(range(len(text) + 1), k=source.randrange(20)))
+        matches = [(at, at + source.randrange(5)) for at in sorted(set(starts))]
+        columns = np.array(pieces, np.int64).reshape(-1, 3).T
+        start, end = np.array(matches, np.int64).reshape(-1, 2).T
+        lines = scan.lines_of(text, (columns[0], columns[1], columns[2]), start, end)
+        expected = slow_lines(text, pieces, matches)
+        assert listed(lines) == expected
+        shown = b"".join(text[row[2] : row[3]] + b"\n" for row in expected if isinstance(row, tuple))
+        assert scan.joined(text, lines.start, lines.end).tobytes() == shown
+
+
+def test_files_are_the_same_with_their_size_and_time(tmp_path: Path) -> None:
+    names = [b"a", b"dir/b", b"gr\xc3\xb6\xc3\x9fe"]
+    (tmp_path / "dir").mkdir()
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(name)
+        os.utime(tmp_path / os.fsdecode(name), ns=(0, 1_700_000_000_123_456_789))
+    (tmp_path / "link").symlink_to("a")
+    paths = [*names, b"gone", b"link", b"dir/b", b"a"]
+    size = np.array([1, 5, 7, 1, 1, 6, 1])
+    mtime_ns = np.full(7, 1_700_000_000_123_456_789)
+    mtime_ns[6] += 1
+    found = same_files(os.fsencode(tmp_path), paths, size, mtime_ns)
+    assert found.tolist() == [True, True, True, False, False, False, False]
+    assert not same_files(os.fsencode(tmp_path / "none"), paths, size, mtime_ns).any()
