@@ -28,7 +28,7 @@ from search.trust import Trust
 FIRST_BATCH_BYTES = 1 << 20
 BATCH_BYTES_MIN = 1 << 21
 BATCH_BYTES_MAX = 1 << 23  # some milliseconds of work, some hundred files
-PARTS = 8  # what is left is cut into so many, within these bounds
+PARTS = 4  # what is left is cut into so many, within these bounds
 
 
 @dataclass(frozen=True, slots=True)
