@@ -14,4 +14,5 @@ def matching_lines_of(page_line: U32, stretch: Stretch, spans: Spans) -> Lines:
     page_line  newlines in its document before each page of the segment
     """
     start, end = spans
-    return lines_of(stretch.content, (stretch.start, stretch.end, page_line[stretch.pieces] + 1), start, end)
+    bounds = stretch.start, stretch.end
+    return lines_of(stretch.content, bounds, page_line[stretch.pieces] + 1, start, end)

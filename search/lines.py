@@ -82,8 +82,7 @@ class LineFinder:
 
     def _find_in_lines(self, content: bytes, places: I64, every: bool) -> Spans:
         """Look at the lines around these places only, joined to one text."""
-        end = np.array([len(content)], np.int64)
-        lines = lines_of(content, (np.zeros(1, np.int64), end, np.zeros(1, np.int64)), places, places)
+        lines = lines_of(content, (_ZERO, np.array([len(content)])), None, places, places)
         text = joined(content, lines.start, lines.end).tobytes()
         found = _Spans()
         self._collect(text, 0, len(text) - 1, every, found)
@@ -141,6 +140,7 @@ class _Spans:
         return np.array(self.starts, np.int64), np.array(self.ends, np.int64)
 
 
+_ZERO = np.zeros(1, np.int64)
 _END_QUOTE, _SPLIT_QUOTE = r"\E", r"\E\\E\Q"
 
 

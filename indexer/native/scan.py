@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from indexer.native.library import address, function
+from indexer.native.library import address, function, row_addresses, rows_of
 from indexer.records import I64, U8, U32
 
 Left = Literal["", "^", "\\b"]
@@ -118,7 +118,7 @@ class Lines:
     """Lines in which matches start, and these matches. Offsets count in the text."""
 
     piece: I64  # [n] the piece of each
-    number: I64  # [n]
+    number: I64  # [n] 0 where lines were not counted
     start: I64  # [n]
     end: I64  # [n] the newline not included
     matches: I64  # [n + 1] matches of line i are [matches[i], matches[i + 1])
@@ -127,37 +127,31 @@ class Lines:
 
 
 def lines_of(
-    text: bytes, pieces: tuple[Offsets, Offsets, Offsets], match_start: I64, match_end: I64
+    text: bytes, pieces: tuple[Offsets, Offsets], line: Offsets | None, match_start: I64, match_end: I64
 ) -> Lines:
     """Return the lines in which matches (ascending) start; matches outside of all lines are left out.
 
-    pieces  where the pieces of the text start and end, and the number of the first line of each: [pieces]
+    pieces  where the pieces of the text start and end: [pieces]
+    line    the number of the first line of each; None: lines are not counted
     """
-    start, end, line = (np.ascontiguousarray(each, np.int64) for each in pieces)
-    match_start, match_end = np.array(match_start, np.int64), np.array(match_end, np.int64)
+    given = rows_of(*pieces, *(() if line is None else (line,)))
+    matches = rows_of(match_start, match_end)
     out = np.empty((5, len(match_start)), np.int64)
-    found = _Lines(*(address(row) for row in out), 0, 0)
-    at = _Pieces(len(start), address(start), address(end), address(line))
-    _find_lines(
-        text,
-        ctypes.byref(at),
-        address(match_start),
-        address(match_end),
-        len(match_start),
-        ctypes.byref(found),
-    )
+    columns = row_addresses(given)
+    at = _Pieces(given.shape[1], *columns, *(() if line is not None else (None,)))
+    found = _Lines(*row_addresses(out), 0, 0)
+    _find_lines(text, ctypes.byref(at), *row_addresses(matches), len(match_start), ctypes.byref(found))
     n, kept = found.n, found.kept
     piece, number, line_start, line_end, first = out[:, :n]
-    return Lines(
-        piece, number, line_start, line_end, np.append(first, kept), match_start[:kept], match_end[:kept]
-    )
+    matches = matches[:, :kept]
+    return Lines(piece, number, line_start, line_end, np.append(first, kept), matches[0], matches[1])
 
 
 def joined(text: bytes, start: I64, end: I64) -> U8:
     """Return text[start[i]:end[i]] one after the other, a newline behind each."""
-    start, end = np.ascontiguousarray(start, np.int64), np.ascontiguousarray(end, np.int64)
     out = np.empty(int((end - start).sum()) + len(start), np.uint8)
-    _join_lines(text, address(start), address(end), len(start), address(out))
+    bounds = rows_of(start, end)
+    _join_lines(text, *row_addresses(bounds), len(start), address(out))
     return out
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.native.library import address, function
+from indexer.native.library import address, function, row_addresses, rows_of
 from indexer.records import I64, U8
 
 _NEW_BYTES = ctypes.pythonapi.PyBytes_FromStringAndSize
@@ -39,10 +39,7 @@ def unpack_parts(decoder: int, packed: U8, parts: Parts) -> bytes:
     decoder  address of a function like LZ4_decompress_safe
     Raises ValueError if a block does not hold what it should.
     """
-    columns = [
-        np.ascontiguousarray(column, np.int64)
-        for column in (parts.low, parts.high, parts.size, parts.begin, parts.length)
-    ]
+    columns = rows_of(parts.low, parts.high, parts.size, parts.begin, parts.length)
     if parts.length.min(initial=0) < 0:
         raise ValueError("the block does not hold a part of a negative length")
     scratch = np.empty(int(parts.size.max(initial=0)), np.uint8)
@@ -52,7 +49,7 @@ def unpack_parts(decoder: int, packed: U8, parts: Parts) -> bytes:
         decoder,
         address(packed),
         len(packed),
-        ctypes.byref(_Parts(len(parts.low), *map(address, columns))),
+        ctypes.byref(_Parts(len(parts.low), *row_addresses(columns))),
         address(scratch),
         content,
     )
