@@ -3,7 +3,7 @@
     4  daemon (service, handlers, server, supervisor)
     3  indexer pipeline parts       search          never the one from the other
     2  indexer.store, indexer.embed                 where the two meet
-    1  indexer.records, indexer.trigram, ..., daemon.wire, daemon.client
+    1  indexer.records, indexer.trigram, indexer.native, ..., daemon.wire, daemon.client
     0  config                                       standard library only
 
 Imports go down, or sideways without rings. A foreign library enters by one door.
