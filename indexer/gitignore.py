@@ -79,8 +79,8 @@ def parse_globs(globs: Iterable[str], origin: str) -> tuple[Pattern, ...]:
 class PatternList:
     """The patterns of one ignore file: the last one that matches decides."""
 
-    __slots__ = ("_above", "_any_name", "_any_path", "_base_length", "_compiled", "_flags", "_fold", "_names",
-                 "_paths", "_prefixes", "_suffixes", "_tails", "patterns")  # fmt: skip
+    __slots__ = ("__weakref__", "_above", "_any_name", "_any_path", "_base_length", "_compiled", "_flags",
+                 "_fold", "_names", "_paths", "_prefixes", "_suffixes", "_tails", "patterns")  # fmt: skip
 
     def __init__(self, patterns: Sequence[Pattern], fold: bool = False, above: bytes = b"") -> None:
         """Take patterns that share one base.

@@ -25,8 +25,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from weakref import WeakValueDictionary
 
 from config import paths
 from config.settings import Settings
@@ -102,8 +105,12 @@ SECRETS = (
     "**/.gem/credentials",
 )
 
+_RULES = frozenset({b".git", *IGNORE_NAMES})  # names that change what holds in a directory
 _IGNORE_FILE_BYTES_MAX = 4 * 1024 * 1024  # a larger "ignore file" is something else
 _GIT_TIMEOUT_S = 5.0
+
+_NOTHING: frozenset[bytes] = frozenset()
+_first = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +159,22 @@ class _Node:
         self.rule = rule
 
 
+class _Verdicts:
+    """Which names of a directory are ignored, and what that follows from: it holds while these stay equal."""
+
+    __slots__ = ("ignored", "lists", "names")
+
+    def __init__(self, lists: tuple[PatternList, ...], names: bytes, ignored: frozenset[bytes]):
+        self.lists = lists
+        self.names = names  # all of them, joined by slashes
+        self.ignored = ignored
+
+
 class IgnoreRules:
     """The rules of one root. Safe to use from several threads; reads ignore files as it meets them.
 
-    What it read is kept until `reload` or the next full walk, which reads everything anew.
+    What it read is kept until `reload` or the next full walk, which reads everything anew. What a walk
+    decided is remembered with all that it followed from, so that the next one decides only what is new.
     """
 
     def __init__(self, root: bytes | str | os.PathLike[str], settings: Settings) -> None:
@@ -167,6 +186,9 @@ class IgnoreRules:
         self._setting = PatternList(parse_globs(index.ignore, "setting index.ignore"))
         self._cache_path = self._below_root(os.fsencode(os.path.realpath(paths.cache_dir())))
         self._nodes: dict[bytes, _Node] = {}
+        self._verdicts: dict[tuple[bytes, bool], _Verdicts] = {}  # by directory; for what is in it, is_dir
+        self._lists: WeakValueDictionary[tuple[bytes, str, bytes, bool, bytes], PatternList]
+        self._lists = WeakValueDictionary()  # those in use, by all that they are made of
         self._git_settings: tuple[bytes | None, bool] | None = None
         self.repository: Repository | None = None
         self.reload()
@@ -196,8 +218,7 @@ class IgnoreRules:
         Raises OSError if the root cannot be listed, or on any failure that may pass (too many open files, a
         dying disk): a scan that swallowed it would take half the tree for deleted.
         """
-        for _, files in self._directories(start, with_files=True):
-            yield from files
+        return chain.from_iterable(files for _, files in self._directories(start, with_files=True))
 
     def dirs(self, start: bytes = b"") -> Iterator[bytes]:
         """Yield every directory below `start`, itself first, whose files may be indexed.
@@ -213,6 +234,7 @@ class IgnoreRules:
         self, start: bytes, with_files: bool
     ) -> Iterator[tuple[bytes, list[tuple[bytes, os.stat_result]]]]:
         fresh: dict[bytes, _Node] = {}
+        verdicts: dict[tuple[bytes, bool], _Verdicts] = {}
         if start == b"":
             self._git_settings = None
             self.repository = repository_of(self.root)
@@ -227,46 +249,61 @@ class IgnoreRules:
             path, parent = todo.pop()
             if not with_files:
                 yield path, []
-            entries = self._list(path)
+            entries = self._entries(path)
             if isinstance(entries, PermissionError):
                 yield path, self._closed(path, closed) if with_files else []
                 continue
             if entries is None:
                 continue
-            names = {entry.name for entry in entries}
-            node = self._root_node() if parent is None else self._enter(path, parent, names)
+            node = self._root_node() if parent is None else self._enter(path, parent, entries)
             fresh[path] = node
             prefix = path + b"/" if path else b""
-            files = []
-            below = []
-            for entry in entries:
-                name = entry.name
-                full = prefix + name
-                if entry.is_dir(follow_symlinks=False):
-                    if self._decide(node, full, name, True) is None:
-                        below.append((full, node))
-                elif (
-                    with_files
-                    and entry.is_file(follow_symlinks=False)
-                    and self._decide(node, full, name, False) is None
-                ):
-                    try:
-                        files.append((full, entry.stat(follow_symlinks=False)))
-                    except PermissionError:  # may be listed and not entered
-                        files += self._closed(path, closed)
-                    except OSError:  # deleted between the listing and now
-                        continue
-            if with_files:
-                files.sort(key=_first)
-                yield path, files
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            ignored = self._ignored(node, path, names, True, verdicts)
+            below = [(prefix + name, node) for name in names if name not in ignored]
             below.sort(key=_first, reverse=True)
             todo.extend(below)
+            if with_files:
+                entries = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+                ignored = self._ignored(node, path, [entry.name for entry in entries], False, verdicts)
+                if ignored:
+                    entries = [entry for entry in entries if entry.name not in ignored]
+                yield path, self._stats(path, entries, closed)
         if start == b"":
             self._nodes = fresh
         else:
             self._nodes.update(fresh)
+        if start == b"" and with_files:
+            self._verdicts = verdicts
+        else:
+            self._verdicts.update(verdicts)
 
-    def _list(self, path: bytes) -> list[os.DirEntry[bytes]] | PermissionError | None:
+    def _stats(
+        self, path: bytes, entries: list[os.DirEntry[bytes]], closed: set[bytes]
+    ) -> list[tuple[bytes, os.stat_result]]:
+        """Return path and stat of files in a directory, ordered by path."""
+        prefix = path + b"/" if path else b""
+        stat = os.stat
+        try:
+            # From the directory, not from "/": 0.03 s less for 78,000 files five directories deep.
+            fd = os.open(self.root + b"/" + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                files = [(prefix + e.name, stat(e.name, dir_fd=fd, follow_symlinks=False)) for e in entries]
+            finally:
+                os.close(fd)
+        except OSError:  # for one of them; now each by itself
+            files = []
+            for entry in entries:
+                try:
+                    files.append((prefix + entry.name, entry.stat(follow_symlinks=False)))
+                except PermissionError:  # may be listed and not entered
+                    files += self._closed(path, closed)
+                except OSError:  # deleted between the listing and now
+                    continue
+        files.sort(key=_first)
+        return files
+
+    def _entries(self, path: bytes) -> list[os.DirEntry[bytes]] | PermissionError | None:
         """Return what is in a directory, the refusal if it may not be read, None if it is gone."""
         try:
             with os.scandir(self.root + b"/" + path if path else self.root) as entries:
@@ -312,6 +349,29 @@ class IgnoreRules:
                 return None if pattern.negated else f"{pattern.origin}: {_show(pattern.text)}"
         return None
 
+    def _ignored(
+        self,
+        node: _Node,
+        path: bytes,
+        names: list[bytes],
+        is_dir: bool,
+        fresh: dict[tuple[bytes, bool], _Verdicts],
+    ) -> frozenset[bytes]:
+        """The names in a directory that are ignored; remembered in `fresh` for the next walk.
+
+        Linux 6.1 as a git work tree: 84,000 names take 0.4 s, 0.02 s when remembered in 2.3 MB.
+        """
+        if not names:
+            return _NOTHING
+        joined = b"/".join(names)
+        known = self._verdicts.get((path, is_dir))
+        if known is None or known.names != joined or known.lists != node.lists:
+            prefix = path + b"/" if path else b""
+            ignored = (name for name in names if self._decide(node, prefix + name, name, is_dir) is not None)
+            known = _Verdicts(node.lists, joined, frozenset(ignored) or _NOTHING)
+        fresh[path, is_dir] = known
+        return known.ignored
+
     def _node(self, path: bytes) -> _Node:
         node = self._nodes.get(path)
         if node is None:
@@ -327,8 +387,11 @@ class IgnoreRules:
 
     # ---- reading ignore files -----------------------------------------------------------------------
 
-    def _enter(self, path: bytes, parent: _Node, names: Collection[bytes] | None) -> _Node:
-        """The node of a directory that is not ignored; names: what is in it, None if not listed yet."""
+    def _enter(self, path: bytes, parent: _Node, entries: list[os.DirEntry[bytes]] | None) -> _Node:
+        """The node of a directory that is not ignored; entries: what is in it, None if not listed yet."""
+        names = None if entries is None else _RULES.intersection([entry.name for entry in entries])
+        if names is not None and not names:
+            return parent
         directory = self.root + b"/" + path
         own, git = parent.own, parent.git
         if (names is None or b".git" in names) and repository_at(directory) is not None:
@@ -365,8 +428,8 @@ class IgnoreRules:
         everywhere = b"" if excludes_file is None else _read(excludes_file)
         origin = "" if excludes_file is None else os.fsdecode(excludes_file)
         fold = self._git(top)[1]
-        inner = PatternList(parse(exclude, f"{_show(base)}.git/info/exclude", base), fold, above)
-        return inner, PatternList(parse(everywhere, origin, base), fold, above)
+        inner = self._list(exclude, f"{_show(base)}.git/info/exclude", base, fold, above)
+        return inner, self._list(everywhere, origin, base, fold, above)
 
     def _read_list(self, path: bytes, name: bytes) -> tuple[PatternList, ...]:
         base = path + b"/" if path else b""
@@ -374,9 +437,17 @@ class IgnoreRules:
         return self._list_of(text, _show(base + name), base, b"")
 
     def _list_of(self, text: bytes, origin: str, base: bytes, above: bytes) -> tuple[PatternList, ...]:
-        patterns = parse(text, origin, base)
         fold = self._git_settings is not None and self._git_settings[1]
-        return (PatternList(patterns, fold, above),) if patterns else ()
+        patterns = self._list(text, origin, base, fold, above)
+        return (patterns,) if patterns.patterns else ()
+
+    def _list(self, text: bytes, origin: str, base: bytes, fold: bool, above: bytes) -> PatternList:
+        """The same object as long as one made of the same is in use: verdicts are compared by it."""
+        key = text, origin, base, fold, above
+        found = self._lists.get(key)
+        if found is None:
+            found = self._lists[key] = PatternList(parse(text, origin, base), fold, above)
+        return found
 
     def _git(self, top: bytes) -> tuple[bytes | None, bool]:
         """core.excludesFile and core.ignorecase as git itself resolves them for the outer repository."""
@@ -436,7 +507,3 @@ def _read(path: bytes, follow: bool = True) -> bytes:
 
 def _show(text: bytes) -> str:
     return text.decode("utf-8", "backslashreplace")
-
-
-def _first(entry: tuple[bytes, object]) -> bytes:
-    return entry[0]

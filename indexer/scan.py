@@ -113,24 +113,21 @@ def compare(
 ) -> list[FileChange]:
     """Return the files found that differ from the table, and the known ones that were not found."""
     changes: list[FileChange] = []
-    seen: set[bytes] = set()
+    rest: dict[bytes, KnownFile | None] = {**dict.fromkeys(under_way), **skipped, **table}  # not found so far
+    take = rest.pop
     racy_after = now_ns - RACY_NS
     racy_before = now_ns + RACY_NS  # a clock that is wrong by hours must not make every scan read the file
     for path, stat in found:
-        seen.add(path)
-        known: KnownFile | None = table.get(path)
-        if known is None:
-            known = skipped.get(path)
+        known = take(path, None)
         if (
             known is None
-            or known.mtime_ns != stat.st_mtime_ns
+            or (mtime_ns := known.mtime_ns) != stat.st_mtime_ns
             or known.size != stat.st_size
             or known.inode != stat.st_ino
-            or racy_after < known.mtime_ns < racy_before
+            or racy_after < mtime_ns < racy_before
         ):
             changes.append(FileChange(path, Stat(stat.st_size, stat.st_mtime_ns, stat.st_ino)))
-    gone = (table.keys() - seen) | (skipped.keys() - seen) | (set(under_way) - seen)
-    changes.extend(FileChange(path, None) for path in gone)
+    changes.extend(FileChange(path, None) for path in rest)
     changes.sort(key=_path_of)
     return changes
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from config.settings import Settings, load
 from indexer.ignore import IgnoreRules
+from indexer.records import Stat
+from indexer.scan import scan
 
 DEFAULTS = load(environ={})
 
@@ -205,6 +209,132 @@ def check_tree(seed: int, top: Path) -> None:
 def test_random_trees_are_decided_as_git_decides(tmp_path: Path) -> None:
     for seed in range(int(os.environ.get("EINSTEIN_TEST_TREES", "60"))):
         check_tree(seed, tmp_path / str(seed))
+
+
+# ---- a walk that remembers the one before ------------------------------------------------------------
+
+
+def random_change(chance: random.Random, top: Path) -> None:
+    """One that may turn a verdict: of an ignore file, of git's settings, or of what stands under a name."""
+    below = [path for path in top.rglob("*") if ".git" not in path.relative_to(top).parts]
+    directory = chance.choice([top, *(path for path in below if path.is_dir())])
+    name = chance.choice([*NAMES, "\udcff.o", "\udcc3"])
+    kind = chance.choice(
+        ["git", "git", "own", "exclude", "fold", "file", "directory", "gone", "rename", "repository"]
+    )
+    if kind in ("git", "own"):
+        file = directory / {"git": ".gitignore", "own": ".einsteinignore"}[kind]
+        if chance.random() < 0.2:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_text(random_ignore_file(chance), newline="")
+    elif kind == "exclude":
+        (top / ".git/info/exclude").write_text(random_ignore_file(chance), newline="")
+    elif kind == "fold":
+        git(top, "config", "core.ignorecase", chance.choice(["true", "false"]))
+    elif kind == "repository" and chance.random() < 0.3:
+        git(directory, "init", "-q")
+    elif kind == "rename" and directory != top:
+        other = directory.with_name(name)
+        if not other.exists():
+            directory.rename(other)
+    elif kind in ("file", "directory", "gone"):
+        path = directory / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if kind == "file":
+            path.write_text("x")
+        elif kind == "directory":
+            path.mkdir()
+            (path / chance.choice(NAMES)).write_text("x")
+
+
+def one_by_one(rules: IgnoreRules, top: Path) -> set[bytes]:
+    """The files to index, asked for path by path; what lies in an ignored directory is not asked for."""
+    found: set[bytes] = set()
+    todo = [top]
+    while todo:
+        for path in todo.pop().iterdir():
+            relative = os.fsencode(path.relative_to(top))
+            if rules.is_ignored(relative, path.is_dir()) is None:
+                if path.is_dir():
+                    todo.append(path)
+                else:
+                    found.add(relative)
+    return found
+
+
+def check_changing_tree(seed: int, top: Path) -> int:
+    """Compare after every change; returns how often the files to index became others."""
+    chance = random.Random(seed)
+    top.mkdir()
+    random_tree(chance, top)
+    settings = with_index(ignore=("*.?", "!a.o"), include_hidden=chance.random() < 0.5)
+    remembering = IgnoreRules(top, settings)
+    table: dict[bytes, Stat] = {}
+    turns = 0
+    for step in range(12):
+        where = f"seed {seed}, step {step}"
+        fresh = IgnoreRules(top, settings)
+        expected = list(fresh.walk())
+        if chance.random() < 0.3:
+            assert list(remembering.dirs()) == list(fresh.dirs()), where
+        before = set(table)
+        for change in scan(remembering, table, {}):
+            if change.stat is None:
+                del table[change.path]
+            else:
+                table[change.path] = change.stat
+        assert table == {path: Stat(s.st_size, s.st_mtime_ns, s.st_ino) for path, s in expected}, where
+        assert list(remembering.walk()) == expected, where
+        assert set(table) == one_by_one(fresh, top) == one_by_one(remembering, top), where
+        turns += set(table) != before
+        random_change(chance, top)
+    return turns
+
+
+def test_a_walk_that_remembers_is_equal_to_a_fresh_one_after_any_changes(tmp_path: Path) -> None:
+    trees = int(os.environ.get("EINSTEIN_TEST_TREES", "60")) // 4
+    turns = sum(check_changing_tree(seed, tmp_path / str(seed)) for seed in range(trees))
+    assert turns > trees, "the changes change too little to prove anything"
+
+
+def test_a_walk_decides_only_what_the_one_before_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = repository(
+        tmp_path / "r",
+        {".gitignore": "*.o\n", "a.c": "", "a.o": "", "d/b.c": "", "d/e/.gitignore": "x\n", "d/e/x": ""},
+    )
+    asked: list[bytes] = []
+    decide = IgnoreRules._decide
+
+    def counted(self: IgnoreRules, node: Any, path: bytes, name: bytes, is_dir: bool) -> str | None:
+        asked.append(path)
+        return decide(self, node, path, name, is_dir)
+
+    monkeypatch.setattr(IgnoreRules, "_decide", counted)
+    rules = IgnoreRules(root, DEFAULTS)
+    once = list(rules.walk())
+    assert len(asked) == len(set(asked)) == 9  # .git, d and d/e too
+    asked.clear()
+    assert list(rules.walk()) == once
+    assert asked == []
+    (root / "d/c.c").write_text("")
+    assert [path for path, _ in rules.walk()] == [
+        b".gitignore",
+        b"a.c",
+        b"d/b.c",
+        b"d/c.c",
+        b"d/e/.gitignore",
+    ]
+    assert sorted(asked) == [b"d/b.c", b"d/c.c"]
+    asked.clear()
+    (root / "d/e/.gitignore").write_text("y\n")
+    assert b"d/e/x" in {path for path, _ in rules.walk()}
+    assert sorted(asked) == [b"d/e/.gitignore", b"d/e/x"]
 
 
 # ---- what git does not decide -----------------------------------------------------------------------
