@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -107,6 +107,7 @@ SECRETS = (
 
 _RULES = frozenset({b".git", *IGNORE_NAMES})  # names that change what holds in a directory
 _IGNORE_FILE_BYTES_MAX = 4 * 1024 * 1024  # a larger "ignore file" is something else
+_READ_BYTES = 8192  # most are smaller
 _GIT_TIMEOUT_S = 5.0
 
 _NOTHING: frozenset[bytes] = frozenset()
@@ -162,11 +163,14 @@ class _Node:
 class _Verdicts:
     """Which names of a directory are ignored, and what that follows from: it holds while these stay equal."""
 
-    __slots__ = ("ignored", "lists", "names")
+    __slots__ = ("dirs", "ignored", "lists", "names")
 
-    def __init__(self, lists: tuple[PatternList, ...], names: bytes, ignored: frozenset[bytes]):
+    def __init__(
+        self, lists: tuple[PatternList, ...], names: bytes, dirs: list[bytes], ignored: frozenset[bytes]
+    ):
         self.lists = lists
-        self.names = names  # all of them, joined by slashes
+        self.names = names  # of all that is in it, joined by slashes
+        self.dirs = dirs  # names of directories
         self.ignored = ignored
 
 
@@ -186,7 +190,7 @@ class IgnoreRules:
         self._setting = PatternList(parse_globs(index.ignore, "setting index.ignore"))
         self._cache_path = self._below_root(os.fsencode(os.path.realpath(paths.cache_dir())))
         self._nodes: dict[bytes, _Node] = {}
-        self._verdicts: dict[tuple[bytes, bool], _Verdicts] = {}  # by directory; for what is in it, is_dir
+        self._verdicts: dict[bytes, _Verdicts] = {}  # by directory
         self._lists: WeakValueDictionary[tuple[bytes, str, bytes, bool, bytes], PatternList]
         self._lists = WeakValueDictionary()  # those in use, by all that they are made of
         self._git_settings: tuple[bytes | None, bool] | None = None
@@ -234,7 +238,7 @@ class IgnoreRules:
         self, start: bytes, with_files: bool
     ) -> Iterator[tuple[bytes, list[tuple[bytes, os.stat_result]]]]:
         fresh: dict[bytes, _Node] = {}
-        verdicts: dict[tuple[bytes, bool], _Verdicts] = {}
+        verdicts: dict[bytes, _Verdicts] = {}
         if start == b"":
             self._git_settings = None
             self.repository = repository_of(self.root)
@@ -255,27 +259,25 @@ class IgnoreRules:
                 continue
             if entries is None:
                 continue
-            node = self._root_node() if parent is None else self._enter(path, parent, entries)
+            names = [entry.name for entry in entries]
+            node = self._root_node() if parent is None else self._enter(path, parent, names)
             fresh[path] = node
+            dirs = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            verdicts[path] = self._judged(path, node, names, dirs)
+            ignored = verdicts[path].ignored
             prefix = path + b"/" if path else b""
-            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-            ignored = self._ignored(node, path, names, True, verdicts)
-            below = [(prefix + name, node) for name in names if name not in ignored]
+            below = [(prefix + name, node) for name in dirs if name not in ignored]
             below.sort(key=_first, reverse=True)
             todo.extend(below)
             if with_files:
-                entries = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
-                ignored = self._ignored(node, path, [entry.name for entry in entries], False, verdicts)
+                files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
                 if ignored:
-                    entries = [entry for entry in entries if entry.name not in ignored]
-                yield path, self._stats(path, entries, closed)
+                    files = [entry for entry in files if entry.name not in ignored]
+                yield path, self._stats(path, files, closed)
         if start == b"":
-            self._nodes = fresh
+            self._nodes, self._verdicts = fresh, verdicts
         else:
             self._nodes.update(fresh)
-        if start == b"" and with_files:
-            self._verdicts = verdicts
-        else:
             self._verdicts.update(verdicts)
 
     def _stats(
@@ -349,28 +351,21 @@ class IgnoreRules:
                 return None if pattern.negated else f"{pattern.origin}: {_show(pattern.text)}"
         return None
 
-    def _ignored(
-        self,
-        node: _Node,
-        path: bytes,
-        names: list[bytes],
-        is_dir: bool,
-        fresh: dict[tuple[bytes, bool], _Verdicts],
-    ) -> frozenset[bytes]:
-        """The names in a directory that are ignored; remembered in `fresh` for the next walk.
+    def _judged(self, path: bytes, node: _Node, names: list[bytes], dirs: list[bytes]) -> _Verdicts:
+        """Decide on all names in a directory, or remember.
 
-        Linux 6.1 as a git work tree: 84,000 names take 0.4 s, 0.02 s when remembered in 2.3 MB.
+        Linux 6.1 as a git work tree: 84,000 names take 0.4 s, 0.01 s when remembered in 2 MB.
         """
-        if not names:
-            return _NOTHING
         joined = b"/".join(names)
-        known = self._verdicts.get((path, is_dir))
-        if known is None or known.names != joined or known.lists != node.lists:
-            prefix = path + b"/" if path else b""
-            ignored = (name for name in names if self._decide(node, prefix + name, name, is_dir) is not None)
-            known = _Verdicts(node.lists, joined, frozenset(ignored) or _NOTHING)
-        fresh[path, is_dir] = known
-        return known.ignored
+        known = self._verdicts.get(path)
+        if known and known.names == joined and known.dirs == dirs and known.lists == node.lists:
+            return known
+        prefix = path + b"/" if path else b""
+        among = frozenset(dirs)
+        ignored = [
+            name for name in names if self._decide(node, prefix + name, name, name in among) is not None
+        ]
+        return _Verdicts(node.lists, joined, dirs, frozenset(ignored) if ignored else _NOTHING)
 
     def _node(self, path: bytes) -> _Node:
         node = self._nodes.get(path)
@@ -387,10 +382,9 @@ class IgnoreRules:
 
     # ---- reading ignore files -----------------------------------------------------------------------
 
-    def _enter(self, path: bytes, parent: _Node, entries: list[os.DirEntry[bytes]] | None) -> _Node:
-        """The node of a directory that is not ignored; entries: what is in it, None if not listed yet."""
-        names = None if entries is None else _RULES.intersection([entry.name for entry in entries])
-        if names is not None and not names:
+    def _enter(self, path: bytes, parent: _Node, names: Collection[bytes] | None) -> _Node:
+        """The node of a directory that is not ignored; names: what is in it, None if not listed yet."""
+        if names is not None and _RULES.isdisjoint(names):
             return parent
         directory = self.root + b"/" + path
         own, git = parent.own, parent.git
@@ -499,10 +493,15 @@ def _read(path: bytes, follow: bool = True) -> bytes:
     except OSError:
         return b""
     try:
-        with os.fdopen(fd, "rb") as file:
-            return file.read(_IGNORE_FILE_BYTES_MAX)
-    except OSError:
+        text = part = os.read(fd, _READ_BYTES)
+        while part and len(text) < _IGNORE_FILE_BYTES_MAX:
+            part = os.read(fd, _READ_BYTES)
+            text += part
+        return text[:_IGNORE_FILE_BYTES_MAX]
+    except OSError:  # a directory
         return b""
+    finally:
+        os.close(fd)
 
 
 def _show(text: bytes) -> str:

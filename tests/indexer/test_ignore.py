@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -330,7 +331,7 @@ def test_a_walk_decides_only_what_the_one_before_did_not(
         b"d/c.c",
         b"d/e/.gitignore",
     ]
-    assert sorted(asked) == [b"d/b.c", b"d/c.c"]
+    assert sorted(asked) == [b"d/b.c", b"d/c.c", b"d/e"]
     asked.clear()
     (root / "d/e/.gitignore").write_text("y\n")
     assert b"d/e/x" in {path for path, _ in rules.walk()}
@@ -501,3 +502,18 @@ def test_a_root_that_is_gone_is_an_error(tmp_path: Path) -> None:
     rules = IgnoreRules(tmp_path / "gone", DEFAULTS)
     with pytest.raises(FileNotFoundError):
         list(rules.walk())
+
+
+def n_open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+
+
+def test_an_ignore_file_is_read_whole_up_to_its_limit_and_a_directory_is_none(tmp_path: Path) -> None:
+    many = "".join(f"no{i}\n" for i in range(5000))  # 38 kB
+    root = repository(tmp_path / "r", {".gitignore": f"{many}a.c\n", "a.c": "", "b.c": "", "no4999": ""})
+    (root / ".einsteinignore").mkdir()
+    opened = n_open_files()
+    assert walked(root) == {".gitignore", "b.c"}
+    assert n_open_files() == opened
+    (root / ".gitignore").write_text(f"{' ' * 4 * 1024 * 1024}\na.c\n")
+    assert walked(root) == {".gitignore", "a.c", "b.c", "no4999"}
