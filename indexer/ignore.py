@@ -285,12 +285,12 @@ class IgnoreRules:
     ) -> list[tuple[bytes, os.stat_result]]:
         """Return path and stat of files in a directory, ordered by path."""
         prefix = path + b"/" if path else b""
-        stat = os.stat
+        lstat = os.lstat
         try:
             # From the directory, not from "/": 0.03 s less for 78,000 files five directories deep.
             fd = os.open(self.root + b"/" + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                files = [(prefix + e.name, stat(e.name, dir_fd=fd, follow_symlinks=False)) for e in entries]
+                files = [(prefix + e.name, lstat(e.name, dir_fd=fd)) for e in entries]
             finally:
                 os.close(fd)
         except OSError:  # for one of them; now each by itself
