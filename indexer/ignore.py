@@ -156,7 +156,7 @@ class _Node:
     def __init__(self, own: tuple[PatternList, ...], git: tuple[PatternList, ...], rule: str | None = None):
         self.own = own
         self.git = git
-        self.lists = own + git
+        self.lists = tuple(one for one in own + git if one.patterns)
         self.rule = rule
 
 
