@@ -15,7 +15,10 @@ file that a pattern matches is ignored, as for ripgrep: a scan then needs no git
 the root starts afresh with its own rules. Symbolic links are never followed.
 
 The same code answers for one path (file events, `searchd why`) and for a whole walk, so they cannot disagree.
-A walk of Linux (78,600 files, warm) takes 0.36 s with the stat calls; rignore's walk with them 0.71 s.
+A walk of Linux (78,600 files, warm) takes 0.36 s with the stat calls; rignore's walk with them 0.71 s. As a
+git work tree, with its 300 ignore files, it takes 0.57 s, and 0.32 s from the second time on: what a walk
+decided is remembered with all that it followed from (names and lists), so that the next decides only what is
+new.
 """
 
 # Paths are bytes here, because a name need not be text, and pathlib has no bytes.
@@ -177,8 +180,7 @@ class _Verdicts:
 class IgnoreRules:
     """The rules of one root. Safe to use from several threads; reads ignore files as it meets them.
 
-    What it read is kept until `reload` or the next full walk, which reads everything anew. What a walk
-    decided is remembered with all that it followed from, so that the next one decides only what is new.
+    What it read is kept until `reload` or the next full walk, which reads everything anew.
     """
 
     def __init__(self, root: bytes | str | os.PathLike[str], settings: Settings) -> None:
