@@ -2,9 +2,9 @@
 
     python -m benchmarks.quality_adapter ROOT [--set KEY=VALUE ...]
 
-One JSON line in, {"query": "...", "top_k": 10}, one out, {"results": [{"path", "start_line", "end_line"}]}, best
-first; paths are relative to ROOT. A line with "warmup": true is a question like any other. The daemon is a
-private one on an empty cache, so the first answer waits until the folder is indexed completely.
+One JSON line in, {"query": "...", "top_k": 10}, one out, {"results": [{"path", "start_line", "end_line"}]},
+best first; paths are relative to ROOT. A line with "warmup": true is a question like any other. The daemon is
+a private one on an empty cache, so the first answer waits until the folder is indexed completely.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from daemon import client
 
 def main() -> None:
     """Answer until the input ends."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("root", type=Path)
-    parser.add_argument("--set", action="append", default=[], help="a setting of the daemon, as rank.rrf_k=20")
+    parser.add_argument(
+        "--set", action="append", default=[], help="a setting of the daemon, as rank.rrf_k=20"
+    )
     arguments = parser.parse_args()
     root = str(arguments.root.resolve(strict=True))
     settings = dict(setting.split("=", 1) for setting in arguments.set)

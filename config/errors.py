@@ -79,6 +79,12 @@ class NotInstalled(EinsteinError):
     code = "not_installed"
 
 
+class NoGpu(EinsteinError):
+    """MLX is absent or has no GPU here."""
+
+    code = "no_gpu"
+
+
 class AlreadyRunning(EinsteinError):
     """Another daemon of this user holds the lock."""
 

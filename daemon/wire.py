@@ -116,6 +116,7 @@ RPC_CODES: dict[str, int] = {
     "pool_full": -32014,
     "model": -32015,
     "not_installed": -32016,
+    "no_gpu": -32017,
 }
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

@@ -31,8 +31,9 @@ from search.changed import ChangedFiles
 from search.compiled import BadPattern
 from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
+from search.file_rank import rank_files, shipped_weights
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
-from search.gather import Candidates, at_definitions, at_files, enclosing, features, gather
+from search.gather import Candidates, about_files, at_definitions, at_files, enclosing, features, gather
 from search.grep import GrepRequest, Sweep, candidates
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
@@ -183,6 +184,7 @@ class Engine:
     ) -> list[Hit]:
         start = search.budget.spent_ms()
         around = enclosing(search.snapshot, table)
+        asks = bool(plan.sources or plan.ranked)
         known = features(
             search.snapshot,
             search.facts,
@@ -192,11 +194,12 @@ class Engine:
             _asked(plan, request),
             self._now(),
             search.reading,
-            together=bool(plan.sources or plan.ranked) or not isinstance(plan.tree, Text),
+            together=asks or not isinstance(plan.tree, Text),
         )
-        # A bare query asks where to look: every file once, then again. NDCG@10 0.825, and 0.802 with three.
-        asks = bool(plan.sources or plan.ranked)
-        ranking = fuse(known, self._settings.rank, 1 if asks else PER_FILE)
+        ranking = fuse(known, self._settings.rank, PER_FILE)
+        if asks:
+            about = about_files(search.snapshot, search.facts, table, plan.words)
+            ranking = rank_files(known, about, ranking, shipped_weights())
         search.step("rank", start, len(table), len(table))
         start = search.budget.spent_ms()
         style = Style(request.context, self._settings.query.snippet_chars_max, request.explain)

@@ -7,6 +7,7 @@ Content that stands under several paths of the root gives a candidate for each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,9 @@ from indexer.records import F32, I64, Bool
 from indexer.store.snapshot import Snapshot
 from search import facts as flags
 from search.facts import RootFacts
+from search.file_rank import AboutFiles
 from search.lexical import Term, cover, query_terms
+from search.path_names import Question
 from search.places import (
     NONE,
     Places,
@@ -145,6 +148,46 @@ def features(
         is_recent=recent,
         asked=asked,
     )
+
+
+def about_files(
+    snapshot: Snapshot, facts: RootFacts, candidates: Candidates, words: tuple[str, ...]
+) -> AboutFiles:
+    """Return what is known of the files of the candidates beside the question."""
+    plain = [
+        term.text.decode("utf-8", "surrogateescape") for term in query_terms(words) if term.weight == 1.0
+    ]
+    question = Question(plain)
+    slots, which = np.unique(candidates.slot, return_inverse=True)
+    named = [question.named(path) for path in facts.paths[slots].tolist()]
+    return AboutFiles(
+        name_cover=np.array([one.cover for one in named], np.float32)[which],
+        path_asked=np.array([one.asked for one in named], np.float32)[which],
+        named_so=np.array([one.alone for one in named], np.bool_)[which],
+        depth=np.array([one.depth for one in named], np.float32)[which],
+        defines_identifier=np.isin(candidates.doc, _defining_documents(snapshot, words)),
+    )
+
+
+def _defining_documents(snapshot: Snapshot, words: tuple[str, ...]) -> I64:
+    """Return the documents that define a name which the question spells as code does."""
+    found = [np.empty(0, np.int64)]
+    for name in sorted({part for word in words for part in _identifiers(word, len(words) == 1)}):
+        encoded = name.encode("utf-8", "surrogateescape")
+        for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
+            at = segment.names_exact(encoded)
+            if at >= 0:
+                found.append(segment.doc_of_def(segment.defs_of_name(at)).astype(np.int64) + base)
+    return np.unique(np.concatenate(found))
+
+
+def _identifiers(word: str, alone: bool) -> list[str]:
+    """Return the parts of a word that are spelled as names in code are; all of a question of one word."""
+    parts = re.split(r"\.|::|->|#|/", word.strip(".,:;()?!'\"`"))
+    return [part for part in parts if len(part) > 2 and (alone or _LOOKS_LIKE_CODE.search(part))]
+
+
+_LOOKS_LIKE_CODE = re.compile(r"[a-z][A-Z]|_|^[A-Z]")
 
 
 def at_definitions(snapshot: Snapshot, candidates: Candidates) -> Candidates:

@@ -98,7 +98,8 @@ def fuse(features: Features, weights: Rank, per_file: int = PER_FILE) -> Ranking
         factor = signal(features, weights)
         parts[name] = factor
         score *= factor
-    return Ranking(_spread(score, features, per_file), score, parts)
+    by_score: I64 = np.argsort(-score, kind="stable")
+    return Ranking(spread(by_score, features, per_file), score, parts)
 
 
 def retriever_weight(name: str, weights: Rank) -> float:
@@ -228,10 +229,9 @@ def _factor(where: Bool, value: float) -> F32:
     return np.where(where, np.float32(value), np.float32(1))
 
 
-def _spread(score: F32, features: Features, per_file: int) -> I64:
-    """Order by score, in rounds of `per_file` hits of each file; copies of one content in rounds of their
+def spread(order: I64, features: Features, per_file: int) -> I64:
+    """Put candidates in rounds of `per_file` hits of each file, copies of one content in rounds of their
     own."""
-    order: I64 = np.argsort(-score, kind="stable")
     if not len(order):
         return order
     rounds = _occurrence(features.slot[order]) // per_file

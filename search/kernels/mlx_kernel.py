@@ -17,19 +17,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from config.errors import EinsteinError
+from config.errors import NoGpu
 from indexer.records import F16, F32, I64, U8, Bool
 from search.kernels.contract import best, check_shapes, exact_scores
 
 _BLOCK: Final = 128
 _MARGIN: Final = 64  # candidates beyond k: fp16 scores are off by 1e-3
 _CACHE_BYTES: Final = 256 << 20  # MLX would keep every freed buffer
-
-
-class NoGpu(EinsteinError):
-    """MLX is absent or has no GPU here."""
-
-    code = "no_gpu"
 
 
 class MlxKernel:

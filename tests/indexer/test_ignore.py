@@ -487,6 +487,41 @@ def test_a_changed_ignore_file_counts_after_reload_or_a_walk(tmp_path: Path) -> 
     assert rules.is_ignored(b"d/b.o", False) is None
 
 
+def test_a_walk_sees_rules_that_changed_above_a_directory_that_did_not(tmp_path: Path) -> None:
+    outer = tree(tmp_path / "outer", {"top/d/a.o": "", "top/d/b.C": "", "top/d/c.x": ""})
+    top = outer / "top"
+    git(top, "init", "-q")
+    rules = IgnoreRules(top, DEFAULTS)
+    assert {path for path, _ in rules.walk()} == {b"d/a.o", b"d/b.C", b"d/c.x"}
+    (top / ".git/info/exclude").write_text("*.o\n")
+    assert {path for path, _ in rules.walk()} == {b"d/b.C", b"d/c.x"}
+    (top / ".git/info/exclude").write_text("*.c\n")
+    assert {path for path, _ in rules.walk()} == {b"d/a.o", b"d/b.C", b"d/c.x"}
+    git(top, "config", "core.ignorecase", "true")
+    assert {path for path, _ in rules.walk()} == {b"d/a.o", b"d/c.x"}
+    shutil.rmtree(top / ".git")
+    git(outer, "init", "-q")
+    (outer / ".gitignore").write_text("/top/*/c.x\n")
+    assert {path for path, _ in rules.walk()} == {b"d/a.o", b"d/b.C"}
+    (outer / ".gitignore").write_text("")
+    (outer / ".einsteinignore").write_text("*.o\n")  # above the root: not ours
+    assert {path for path, _ in rules.walk()} == {b"d/a.o", b"d/b.C", b"d/c.x"}
+
+
+def test_a_walk_sees_that_its_work_tree_begins_higher_up(tmp_path: Path) -> None:
+    top = tree(tmp_path / "outer/top", {"d/a.o": "", ".gitignore": ""})
+    (top.parent / ".gitignore").write_text("top/d/**\n")
+    git(top, "init", "-q")
+    rules = IgnoreRules(top, DEFAULTS)
+    (top / ".git/info/exclude").write_text(
+        "top/d/**\n"
+    )  # the same pattern, and nothing there that it matches
+    assert [path for path, _ in rules.walk()] == [b".gitignore", b"d/a.o"]
+    shutil.rmtree(top / ".git")
+    git(top.parent, "init", "-q")
+    assert [path for path, _ in rules.walk()] == [b".gitignore"]
+
+
 def test_a_walk_below_a_directory_obeys_what_is_above(tmp_path: Path) -> None:
     root = repository(
         tmp_path / "r", {".gitignore": "*.o\nout/\n", "d/e/b.o": "", "d/e/b.c": "", "out/x/a.c": ""}

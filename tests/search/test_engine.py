@@ -415,7 +415,7 @@ def test_explain_shows_plan_steps_and_signals(corpus: Corpus) -> None:
     assert answer.explain.plan.startswith("lang:python then fuse(symbol(")
     names = [step.name for step in answer.explain.steps]
     assert names[0] == "lang:python" and names[-1] == "hits"
-    assert {"symbol", "text", "definition", "exact", "tests"} <= set(answer.hits[0].signals)
+    assert {"symbol", "text", "definition", "exact", "tests", "file words"} <= set(answer.hits[0].signals)
     assert corpus.search("retry_request").hits[0].signals == {}
 
 

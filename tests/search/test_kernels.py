@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.errors import ConfigError
+from config.errors import ConfigError, NoGpu
 from indexer.records import F16, F32, I64, U8, Bool
 from indexer.store.pool import pack_signs
 from search.kernels import choose as choosing
@@ -17,7 +17,7 @@ from search.kernels import faiss_kernel
 from search.kernels.choose import ChosenKernel, choose
 from search.kernels.contract import SCORE_TOLERANCE, Kernel, exact_scores
 from search.kernels.faiss_kernel import FaissKernel
-from search.kernels.mlx_kernel import MlxKernel, NoGpu
+from search.kernels.mlx_kernel import MlxKernel
 from search.kernels.numpy_kernel import NumpyKernel
 
 KERNELS: list[Kernel] = [NumpyKernel(), FaissKernel()]
