@@ -2,10 +2,10 @@
 
 Text comes first in a large first index, and most of the words of a large tree stand in one place: of the
 distinct words of 4 MB of Linux 6.1 six in seven are not among those of the 40 MB before. So nothing is
-remembered from one call to the next, nothing is looked up, and no Python object is made for a word: the words
-of each page are sorted by a 64-bit key, the distinct ones of all pages are split where the class of a byte
-and of its neighbours says so, and their terms are spread over the pages. 9 ns a byte, where counting by chunk
-with a vocabulary (`bags`) takes 27.
+remembered from one call to the next, nothing is looked up, and no Python object is made for a word: a
+compiled loop counts the words of each page by a 64-bit key, the distinct ones of all pages are split where
+the class of a byte and of its neighbours says so, and their terms are spread over the pages. 6 ns a byte,
+where counting by chunk with a vocabulary (`bags`) takes 27.
 
 A key is the word itself up to seven bytes, and a 56-bit hash of a longer one. Within a call there are some
 50,000 distinct words, so two of them share a key once in 10 million calls; terms are stored by 40 bits.
@@ -18,11 +18,11 @@ from itertools import chain
 
 import numpy as np
 
+from indexer.native.extract import HASHED, PADDING, distinct_words
 from indexer.records import I64, U8, U32, U64
-from indexer.vocabulary import KEY_BYTES, Words, term_hashes
+from indexer.vocabulary import KEY_BYTES, term_hashes
 from indexer.words import (
     COUNT_MAX,
-    MULTIPLY,
     PARTS_MAX,
     WORD_BYTES_MAX,
     parts,
@@ -37,11 +37,7 @@ COUNT_BITS = 8
 PAGE_SHIFT = np.uint64(COUNT_BITS)
 TERM_SHIFT = np.uint64(COUNT_BITS + PAGE_BITS)
 
-_PLAIN_BYTES = KEY_BYTES - 1  # up to here a word is its key
-_HASHED = np.uint64(0xFF << 56)
-_MULTIPLY = np.uint64(MULTIPLY)
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads keys over a table (Knuth, TAOCP 6.4)
-_HALF = np.uint64(32)
 _MASKS: U64 = np.array([(1 << 8 * n) - 1 for n in range(KEY_BYTES)], np.uint64)
 _HIGH_BITS = np.uint64(0x8080808080808080)
 
@@ -52,43 +48,25 @@ def page_terms(pages: Sequence[bytes], first_page: int) -> tuple[U64, I64]:
     Pages are numbered from `first_page` on; no word goes over the end of one. A term has an entry for each of
     its words in a page; the sum of their counts, at most COUNT_MAX, is how often it stands there.
     """
-    words = Words(b"\n".join(pages))
     sizes = np.fromiter(map(len, pages), np.int64, len(pages))
-    bounds = np.searchsorted(words.start, np.cumsum(sizes + 1))
-    n_words = np.diff(bounds, prepend=0)
-    if not len(words):
-        return np.empty(0, np.uint64), n_words
-    length = words.end - words.start
-    keys, hashed = _keys(words, length)
-    # The distinct words of each page.
-    ordered = keys.copy()
-    begin = 0
-    for end in bounds.tolist():
-        ordered[begin:end].sort()
-        begin = end
-    first = _run_starts(ordered, bounds)
-    distinct = ordered[first]
-    of_page = np.diff(np.searchsorted(first, bounds), prepend=0)
+    text = b"\n".join([*pages, bytes(PADDING)])
+    words = distinct_words(text, np.cumsum(sizes + 1))
+    if not len(words.key):
+        return np.empty(0, np.uint64), words.n_words
     numbers = np.arange(first_page, first_page + len(pages), dtype=np.uint64) << PAGE_SHIFT
-    place = np.repeat(numbers, of_page)
-    place |= np.minimum(np.diff(first, append=len(keys)), COUNT_MAX).astype(np.uint64)
+    place = np.repeat(numbers, np.diff(words.end, prepend=0))
+    place |= np.minimum(words.count, COUNT_MAX).astype(np.uint64)
     # The distinct words of all pages.
-    known = np.sort(distinct)
-    known = known[_run_starts(known, bounds[:0])]
-    offset, terms = _terms_of(words, length, known, keys[hashed], hashed)
-    at, spread = spread_ranges(offset, _numbers(distinct, known))
+    known = np.sort(words.key)
+    known = known[np.flatnonzero(np.diff(known, prepend=~known[:1]))]
+    number = _numbers(words.key, known)
+    somewhere = np.empty(len(known), np.int64)
+    somewhere[number] = np.arange(len(number))
+    offset, terms = _terms_of(text, known, words.begin[somewhere], words.length[somewhere])
+    at, spread = spread_ranges(offset, number)
     entries = terms[at]
     entries |= np.repeat(place, spread)
-    return entries, n_words
-
-
-def _run_starts(ordered: U64, also: I64) -> I64:
-    """Return where another value begins, and the starts `also` that are not the end of all."""
-    new = np.empty(len(ordered), np.bool_)
-    new[0] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    new[also[also < len(ordered)]] = True
-    return np.flatnonzero(new)
+    return entries, words.n_words
 
 
 def _numbers(keys: U64, known: U64) -> U32:
@@ -102,50 +80,22 @@ def _numbers(keys: U64, known: U64) -> U32:
     return numbers
 
 
-def _keys(words: Words, length: I64) -> tuple[U64, I64]:
-    """Return the key of each word, and which ones are hashed."""
-    windows = _windows(words)
-    start = words.start + 1  # in `padded`
-    keys = windows[start]
-    hashed = np.flatnonzero(length > _PLAIN_BYTES)
-    head, at, size = keys[hashed], start[hashed], length[hashed]
-    keys &= _MASKS.take(length, mode="clip")
-    # First and last eight bytes and the length are all of up to 16; what is between them is mixed in.
-    hashes = _mixed(head) ^ size.view(np.uint64) * _MIX
-    middle = np.flatnonzero(size > 2 * KEY_BYTES)
-    behind = KEY_BYTES
-    while len(middle):
-        hashes[middle] = _mixed(hashes[middle]) ^ windows[at[middle] + behind]
-        behind += KEY_BYTES
-        middle = middle[size[middle] > behind + KEY_BYTES]
-    hashes = _mixed(_mixed(hashes) ^ windows[at + size - KEY_BYTES])
-    keys[hashed] = hashes | _HASHED
-    return keys, hashed
+def _windows(text: bytes) -> U64:
+    """Return the eight bytes from each position on."""
+    return np.ndarray(len(text) - KEY_BYTES + 1, "<u8", text, strides=(1,))
 
 
-def _windows(words: Words) -> U64:
-    """Return the eight bytes from each position of `padded` on."""
-    return np.ndarray(len(words.padded) - KEY_BYTES + 1, "<u8", words.padded, strides=(1,))
-
-
-def _mixed(key: U64) -> U64:
-    key = key * _MULTIPLY
-    key ^= key >> _HALF
-    return key
-
-
-def _terms_of(words: Words, length: I64, known: U64, hashes: U64, hashed: I64) -> tuple[U32, U64]:
+def _terms_of(text_of: bytes, known: U64, places: I64, length: I64) -> tuple[U32, U64]:
     """Return the terms of distinct words, shifted to their place in an entry: offset, terms of all.
 
-    known   the keys, ascending
-    hashes  of the words at `hashed`, in which the long ones of `known` are
+    known   their keys, ascending
+    places  where each stands in `text_of`
     """
-    n_plain = int(np.searchsorted(known, _HASHED))
+    n_plain = int(np.searchsorted(known, HASHED))
     text, begin, size = _plain_text(known[:n_plain])
     odd = np.flatnonzero(known[:n_plain] & _HIGH_BITS)
     if n_plain < len(known):
-        at = hashed[_places(hashes, known[n_plain:])]
-        more, more_begin, more_size = _gathered(words, at, length[at])
+        more, more_begin, more_size = _gathered(text_of, places[n_plain:], length[n_plain:])
         high = np.searchsorted(more_begin, np.flatnonzero(more >= 0x80), side="right") - 1
         long = np.flatnonzero(more_size > WORD_BYTES_MAX)
         odd = np.concatenate((odd, n_plain + np.union1d(high, long)))
@@ -179,33 +129,16 @@ def _plain_text(known: U64) -> tuple[U8, I64, I64]:
     return text, np.arange(0, len(text), KEY_BYTES), size
 
 
-def _gathered(words: Words, at: I64, size: I64) -> tuple[U8, I64, I64]:
+def _gathered(text_of: bytes, at: I64, size: I64) -> tuple[U8, I64, I64]:
     """Return the words at some places, with one to eight zeros behind each: text, begin, size."""
     n_windows = (size >> 3) + 1
     ends = np.cumsum(n_windows)
     begin = ends - n_windows
     where = np.arange(0, KEY_BYTES * int(ends[-1]), KEY_BYTES)
-    where += np.repeat(words.start[at] + 1 - KEY_BYTES * begin, n_windows)
-    text = _windows(words)[where]
+    where += np.repeat(at - KEY_BYTES * begin, n_windows)
+    text = _windows(text_of)[where]
     text[ends - 1] &= _MASKS[size & (KEY_BYTES - 1)]
     return text.astype("<u8", copy=False).view(np.uint8), KEY_BYTES * begin, size
-
-
-def _places(keys: U64, known: U64) -> I64:
-    """Return for each of the distinct keys `known` a place where it stands among `keys`."""
-    place = np.empty(len(known), np.int64)
-    left = np.arange(len(known))
-    shift = np.uint64(64 - (8 * len(known)).bit_length())
-    table = np.zeros(1 << (64 - int(shift)), np.int32)
-    factor = int(_MIX)
-    while len(left):  # some find another key in their slot, and look in other slots
-        table[keys * np.uint64(factor) >> shift] = np.arange(len(keys), dtype=np.int32)
-        found = table[known[left] * np.uint64(factor) >> shift]
-        right = keys[found] == known[left]
-        place[left[right]] = found[right]
-        left = left[~right]
-        factor = factor * MULTIPLY & 0xFFFFFFFFFFFFFFFF
-    return place
 
 
 # Class of a byte: what is between words and parts, small letter, capital, digit.

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from indexer.native import build, library, scan
+from indexer.native import build, extract, library, scan
 from indexer.native.look import same_files
 from indexer.native.scan import Left, Lines, Right, Row, Run
+from indexer.words import WORD
 
 BUILT = sorted(build.HERE.glob("kernels*.so"))
 ALPHABET = b"ab1_ .\n\x00\x7f\x80\xc3\xff"
@@ -28,11 +31,12 @@ def each_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if path.name != "kernels.so" and library.library()._name != str(path):
         pytest.skip("this processor has no AVX2")
     loaded = ctypes.CDLL(str(path))
-    for name in ("_find_window", "_find_lines", "_join_lines"):
-        known = getattr(scan, name)
+    functions = [(scan, "_find_window"), (scan, "_find_lines"), (scan, "_join_lines")]
+    for module, name in [*functions, (extract, "_find_trigrams"), (extract, "_find_words")]:
+        known = getattr(module, name)
         found = loaded[known.__name__]
         found.restype, found.argtypes = known.restype, known.argtypes
-        monkeypatch.setattr(scan, name, found)
+        monkeypatch.setattr(module, name, found)
     yield
 
 
@@ -176,6 +180,48 @@ def test_lines_are_those_in_which_matches_start(seed: int) -> None:
         assert listed(lines) == expected
         shown = b"".join(text[row[2] : row[3]] + b"\n" for row in expected)
         assert scan.joined(text, lines.start, lines.end).tobytes() == shown
+
+
+def slow_trigrams(text: bytes) -> list[int]:
+    """Return the distinct trigrams of the lines, and of lines of two bytes the one with their newline."""
+    lines = text.split(b"\n")
+    found = {line[i : i + 3] for line in lines for i in range(len(line) - 2)}
+    found |= {line + b"\n" for line in lines if len(line) == 2}
+    return sorted(int.from_bytes(three, "big") for three in found)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.usefixtures("each_library")
+def test_trigrams_are_those_of_each_text(seed: int) -> None:
+    source = random.Random(seed)
+    texts = [made_text(source, source.choice((4, 300))) for _ in range(source.randrange(8))]
+    found, ends = extract.distinct_trigrams(texts)
+    starts = [0, *ends.tolist()]
+    assert [found[a:b].tolist() for a, b in pairwise(starts)] == [slow_trigrams(text) for text in texts]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.usefixtures("each_library")
+def test_words_are_counted_by_page(seed: int) -> None:
+    source = random.Random(seed)
+    names = [bytes(source.choices(b"abZ09_\xc3\xa9", k=source.randint(1, 40))) for _ in range(30)]
+    pages = [
+        b" ".join(source.choices(names, k=source.randrange(60))) + source.choice((b"", b"-", b" \n"))
+        for _ in range(source.randint(1, 5))
+    ]
+    text = b"\n".join([*pages, bytes(extract.PADDING)])
+    found = extract.distinct_words(text, np.cumsum([len(page) + 1 for page in pages]))
+    keys: dict[bytes, int] = {}
+    for page, (first, last) in zip(pages, pairwise([0, *found.end.tolist()]), strict=True):
+        places = zip(found.begin[first:last].tolist(), found.length[first:last].tolist(), strict=True)
+        words = [text[begin : begin + length] for begin, length in places]
+        assert dict(zip(words, found.count[first:last].tolist(), strict=True)) == Counter(WORD.findall(page))
+        for word, key in zip(words, found.key[first:last].tolist(), strict=True):
+            assert keys.setdefault(word, key) == key  # one key for a word, wherever it stands
+            if len(word) <= extract.PLAIN_BYTES:
+                assert key == int.from_bytes(word, "little")
+    assert found.n_words.tolist() == [len(WORD.findall(page)) for page in pages]
+    assert len(set(keys.values())) == len(keys)
 
 
 def test_files_are_the_same_with_their_size_and_time(tmp_path: Path) -> None:
