@@ -27,20 +27,17 @@ def is_alive(pid: int) -> bool:
 def memory_bytes(pid: int) -> dict[str, int]:
     """Bytes of memory of a process; {} once it has ended.
 
-    `private` is what would be free if it ended, `resident` counts shared pages (mapped index files) too.
+    `private` is what only it has and no file holds: what would be free if it ended. `resident` counts mapped
+    files (the index, the pool) too. The kernel keeps both numbers; smaps_rollup, which has them to the page,
+    walks all pages: polled four times a second it was 3 % of the build of a large index.
     """
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return _from_ps(pid)
-    found = {"resident": 0, "private": 0}
-    for line in text.splitlines():
-        key, _, rest = line.partition(":")
-        if key == "Rss":
-            found["resident"] += int(rest.split()[0]) * 1024
-        elif key in ("Private_Clean", "Private_Dirty"):
-            found["private"] += int(rest.split()[0]) * 1024
-    return found
+    names = {"VmRSS": "resident", "RssAnon": "private"}
+    lines = (line.partition(":") for line in text.splitlines())
+    return {names[key]: int(rest.split()[0]) * 1024 for key, _, rest in lines if key in names}
 
 
 def _from_ps(pid: int) -> dict[str, int]:
