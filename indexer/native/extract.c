@@ -153,3 +153,72 @@ void find_words(const uint8_t *text, const int64_t *end, int64_t n, uint32_t *sl
         out->n_words[page] = words;
     }
 }
+
+enum { WORD_BYTES_MAX = 96, PARTS_MAX = 16 };
+
+static inline int is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
+static inline int is_small(uint8_t byte) { return byte >= 'a' && byte <= 'z'; }
+static inline int is_capital(uint8_t byte) { return byte >= 'A' && byte <= 'Z'; }
+
+/* Of a term that at least eight bytes follow: term_hash() of indexer/words.py. */
+static inline uint64_t term_hash(const uint8_t *term, int64_t length) {
+    uint64_t key = 0;
+    for (int64_t at = 0; at < length; at += 8) {
+        uint64_t bytes = eight(term + at);
+        if (length - at < 8) bytes &= ((uint64_t)1 << 8 * (length - at)) - 1;
+        key = at ? mixed(key) ^ bytes : bytes;
+    }
+    return mixed(mixed(key));
+}
+
+/* Whether a part begins at word[at], which is not the first byte of what lies between underscores; that ends at `end`. */
+static inline int begins_part(const uint8_t *word, int64_t at, int64_t end) {
+    if (is_digit(word[at]) != is_digit(word[at - 1])) return 1;
+    return is_capital(word[at]) && (is_small(word[at - 1]) || (at + 1 < end && is_small(word[at + 1])));
+}
+
+/* Writes the hashes of a word's terms, its parts and the whole if there are several, and returns how many. */
+static int64_t word_terms(const uint8_t *word, const uint8_t *lower, int64_t length, uint64_t *terms) {
+    int64_t n = 0;
+    for (int64_t at = 0; at < length && n < PARTS_MAX;) {
+        if (word[at] == '_') {
+            at++;
+            continue;
+        }
+        int64_t end = at + 1;
+        while (end < length && word[end] != '_') end++;
+        /* Numbers, and short names with a digit in second place, are not divided. */
+        int whole = is_digit(word[at]) || (end - at >= 2 && end - at <= 5 && is_digit(word[at + 1]));
+        for (int64_t first = at; first < end && n < PARTS_MAX; first = at) {
+            at = first + 1;
+            while (at < end && (whole || !begins_part(word, at, end))) at++;
+            terms[n++] = term_hash(lower + first, at - first);
+        }
+        if (n < PARTS_MAX) at = end;
+    }
+    if (n > 1) terms[n] = term_hash(lower, length), n++;
+    return n;
+}
+
+/* Writes the terms of words at text[begin[i]:begin[i] + length[i]], one word behind the other, and how many each has.
+ * Returns how many are left to others, at `odd`: those that are long or not ASCII. */
+int64_t split_words(const uint8_t *text, const int64_t *begin, const int64_t *length, int64_t n, int64_t *count, uint64_t *terms, int64_t *odd) {
+    uint8_t lower[WORD_BYTES_MAX + 8];
+    int64_t n_odd = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *word = text + begin[i];
+        uint8_t any = length[i] > WORD_BYTES_MAX ? 128 : 0;
+        for (int64_t at = 0; at < length[i] && any < 128; at++) {
+            any |= word[at];
+            lower[at] = (uint8_t)(is_capital(word[at]) ? word[at] | 0x20 : word[at]);
+        }
+        if (any >= 128) {
+            count[i] = 0;
+            odd[n_odd++] = i;
+            continue;
+        }
+        count[i] = word_terms(word, lower, length[i], terms);
+        terms += count[i];
+    }
+    return n_odd;
+}

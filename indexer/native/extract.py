@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.native.library import address, function, row_addresses
+from indexer.native.library import address, function, row_addresses, rows_of
 from indexer.records import I64, U32, U64
 
 _KEYS = 1 << 24
 PLAIN_BYTES = 7  # up to here a word is its key
 HASHED = np.uint64(0xFF << 56)
 PADDING = 32  # bytes: a vector
+_TERMS_MAX = 17  # of a word: PARTS_MAX of extract.c, and the whole
 
 
 class _Seen(threading.local):
@@ -79,8 +80,31 @@ def distinct_words(text: bytes, ends: I64) -> PageWords:
     return PageWords(key.view(np.uint64), begin, length, count, pages[0], pages[1])
 
 
+@dataclass(frozen=True, slots=True)
+class SplitWords:
+    """The terms of words: parts, then the whole of each that has several."""
+
+    count: I64  # [n] how many each has; 0 for odd ones
+    terms: U64  # `words.term_hash` of each
+    odd: I64  # words that are long or not ASCII: their terms are not here
+
+
+def split_words(text: bytes, begin: I64, length: I64) -> SplitWords:
+    """Return the terms of the words at these places; PADDING bytes of anything follow the last one."""
+    given = rows_of(begin, length)
+    n = len(begin)
+    out = np.empty((2, n), np.int64)
+    terms = np.empty(_TERMS_MAX * n, np.uint64)
+    addresses = row_addresses(out)
+    n_odd = _split_words(text, *row_addresses(given), n, addresses[0], address(terms), addresses[1])
+    return SplitWords(out[0], terms[: int(out[0].sum())], out[1, :n_odd])
+
+
 _ADDRESS, _COUNT = ctypes.c_void_p, ctypes.c_int64
 _find_trigrams = function(
     "find_trigrams", None, ctypes.c_char_p, _ADDRESS, _COUNT, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS
 )
 _find_words = function("find_words", None, ctypes.c_char_p, _ADDRESS, _COUNT, _ADDRESS, _ADDRESS, _ADDRESS)
+_split_words = function(
+    "split_words", ctypes.c_int64, ctypes.c_char_p, _ADDRESS, _ADDRESS, _COUNT, _ADDRESS, _ADDRESS, _ADDRESS
+)
