@@ -10,7 +10,7 @@ A new language is one line of `_TABLE`. Names are stored in the index: a name is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from config.errors import UsageError
@@ -344,7 +344,19 @@ def _of_h(head: bytes) -> str:
     head = _COMMENT.sub(b"", head)
     if not any(word in head for word in _CPP_WORDS):
         return "c"
-    return "cpp" if _CPP_SIGN.search(head) else "c"
+    # Every alternative of the expression has one of the words, and matches within its line if at all.
+    says = any(_CPP_SIGN.search(line) for word in _CPP_WORDS for line in lines_with(word, head))
+    return "cpp" if says else "c"
+
+
+def lines_with(text: bytes, head: bytes) -> Iterator[bytes]:
+    """Yield the lines with this text."""
+    at = head.find(text)
+    while at >= 0:
+        end = head.find(b"\n", at)
+        end = end if end >= 0 else len(head)
+        yield head[head.rfind(b"\n", 0, at) + 1 : end]
+        at = head.find(text, end)
 
 
 _OBJC_BODY = re.compile(

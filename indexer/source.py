@@ -18,12 +18,11 @@ import hashlib
 import os
 import re
 import stat as stat_module
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from config.settings import Settings
 from indexer.encoding import decode
-from indexer.languages import HEAD_BYTES, language_of
+from indexer.languages import HEAD_BYTES, language_of, lines_with
 from indexer.records import DIGEST_BYTES, FLAG_GENERATED, FLAG_TRANSCODED, Skipped, SourceFile, Stat
 
 # Why a file is not indexed, in the words of `searchd why` and `status`. The keys are stored.
@@ -156,17 +155,7 @@ def is_generated(path: bytes, content: bytes) -> bool:
     if len(lines) > _HEAD_LINES:
         head = head[: len(head) - len(lines[-1])]
     head = head.lower()
-    return any(_GENERATED_TEXT.search(line) for sign in _GENERATED_SIGNS for line in _lines_with(sign, head))
-
-
-def _lines_with(text: bytes, head: bytes) -> Iterator[bytes]:
-    """Yield the lines with this text."""
-    at = head.find(text)
-    while at >= 0:
-        end = head.find(b"\n", at)
-        end = end if end >= 0 else len(head)
-        yield head[head.rfind(b"\n", 0, at) + 1 : end]
-        at = head.find(text, end)
+    return any(_GENERATED_TEXT.search(line) for sign in _GENERATED_SIGNS for line in lines_with(sign, head))
 
 
 def _is_generated_name(base: bytes) -> bool:
