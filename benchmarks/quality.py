@@ -52,12 +52,7 @@ class Question:
 
 def main() -> None:
     """Ask, print, record."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--benchmark", type=Path, required=True)
-    parser.add_argument("--repos", type=Path, required=True)
-    parser.add_argument("--split", default="dev")
+    parser = parser_of(__doc__)
     parser.add_argument("--ablate", action="store_true")
     arguments = parser.parse_args()
     scored = run_scorer(arguments.benchmark, arguments.repos, arguments.split)
@@ -70,6 +65,17 @@ def main() -> None:
     sys.exit(1 if scored["failures"] else 0)
 
 
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """Return what reads where benchmark and repositories are, and which split is asked."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--benchmark", type=Path, required=True)
+    parser.add_argument("--repos", type=Path, required=True)
+    parser.add_argument("--split", default="dev")
+    return parser
+
+
 def run_scorer(benchmark: Path, checkouts: Path, split: str) -> dict[str, Any]:
     """Run the benchmark's own scorer over the adapter and return what it wrote; its tables are printed."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -77,6 +83,8 @@ def run_scorer(benchmark: Path, checkouts: Path, split: str) -> dict[str, Any]:
         adapter = f"{sys.executable} -m benchmarks.quality_adapter {{root}}"
         command = [sys.executable, str(benchmark / "score.py"), "--repos", str(checkouts), "--split", split]
         subprocess.run([*command, "--adapter", adapter, "--details", "--out", str(out)], check=False)
+        if not out.exists():
+            raise SystemExit("the scorer ended without a result; what it said stands above")
         found: dict[str, Any] = json.loads(out.read_text())
     return found
 

@@ -23,9 +23,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from indexer.native.extract import distinct_trigrams
-from indexer.records import I64, U32
+from indexer.records import U32
 
-NEWLINE = 0x0A
 KEY_BITS = 24
 
 
@@ -36,14 +35,9 @@ def trigrams(content: bytes | memoryview) -> U32:
 
 def trigrams_of(contents: Sequence[bytes | memoryview]) -> list[U32]:
     """Return the distinct trigrams of each of several contents, sorted; views of one array."""
-    kept, cuts = trigrams_joined(contents)
+    kept, cuts = distinct_trigrams(contents)
     ends = cuts.tolist()
     return [kept[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def trigrams_joined(contents: Sequence[bytes | memoryview]) -> tuple[U32, I64]:
-    """Return the same one after the other, and where those of each content end."""
-    return distinct_trigrams(contents)
 
 
 def pack(three: bytes) -> int:

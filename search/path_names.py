@@ -1,8 +1,8 @@
 """How far the path of a file says what a question asks for. Pure.
 
 A path is read as words: `src/http_client/RequestCancel.ts` is named request and cancel, in http and client. A
-word of the question asks for one of them if it is the same, has the same stem (cancellation, cancelling), or
-one is short for the other (auth for authentication, socket for websocket). A file that is named as the entry
+word of the question asks for one of them if it is the same, has the same stem (cancelled, cancelling), or one
+is short for the other (auth for authentication, socket for websocket). A file that is named as the entry
 of its directory (index, mod, __init__) carries the directory's name.
 """
 

@@ -11,14 +11,13 @@ figure is above the one of those that ship.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality import F64, Question, asked, figures, scorer
+from benchmarks.quality import F64, Question, asked, figures, parser_of, scorer
 from search.file_rank import SIGNALS, WEIGHTS, shipped_weights
 
 FOLDS = 8
@@ -29,12 +28,7 @@ PENALTIES = (1e-3, 1e-2, 1e-1)
 
 def main() -> None:
     """Ask, learn, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--benchmark", type=Path, required=True)
-    parser.add_argument("--repos", type=Path, required=True)
-    parser.add_argument("--split", default="dev")
+    parser = parser_of(__doc__)
     parser.add_argument("--record", type=Path)
     parser.add_argument(
         "--write", action="store_true", help="replace the weights that ship by the fitted ones"

@@ -65,9 +65,8 @@ def _compile(library: Path, compiler: list[str]) -> Path:
     unfinished = library.with_suffix(".tmp")
     define = f'-DEINSTEIN_SOURCES="{sources_digest()}"'
     command = [*compiler, *_FLAGS, define, "-o", str(unfinished), *sources]
-    with (
-        tempfile.TemporaryDirectory() as scratch
-    ):  # zig would leave hundreds of megabytes in the home directory
+    with tempfile.TemporaryDirectory() as scratch:
+        # zig would leave hundreds of megabytes in the home directory.
         environ = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": scratch, "ZIG_LOCAL_CACHE_DIR": scratch}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     if done.returncode:

@@ -15,7 +15,7 @@ from indexer.records import I64, U8, U32
 Left = Literal["", "^", "\\b"]
 Right = Literal["", "$", "\\b"]
 
-PROBES_MAX = 3  # of scan.h
+PROBES_MAX = 3  # of scan.c
 _EDGES: dict[Left | Right, int] = {"": 0, "^": 1, "$": 1, "\\b": 2}
 Offsets = I64 | U32
 
@@ -33,13 +33,15 @@ class Run:
 
 class _Window(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("length",)),
+        ("length", ctypes.c_int64),
         ("tables", ctypes.c_void_p),
         ("order", ctypes.c_void_p),
         ("n_probes", ctypes.c_int64),
         ("sets", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("left", "right", "apart", "starts_line")),
-        *((name, ctypes.c_int64) for name in ("run_at", "run", "stride")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("left", "right", "apart", "starts_line", "run_at", "run", "stride")
+        ),
     )
 
 
@@ -67,7 +69,6 @@ class Row:
         starts_line  sets[0] is the line end before a match; one is taken to stand before the text
         run          sample this run instead; nothing else is compared then
         """
-        self._length = len(sets)
         self._tables = np.zeros((len(sets), 256), np.uint8)
         self._nibbles = np.zeros((len(sets), 32), np.uint8)
         for table, nibbles, members in zip(self._tables, self._nibbles, sets, strict=True):
@@ -137,8 +138,7 @@ def lines_of(
     given = rows_of(*pieces, *(() if line is None else (line,)))
     matches = rows_of(match_start, match_end)
     out = np.empty((5, len(match_start)), np.int64)
-    columns = row_addresses(given)
-    at = _Pieces(given.shape[1], *columns, *(() if line is not None else (None,)))
+    at = _Pieces(given.shape[1], *row_addresses(given))  # without a third row `line` is 0
     found = _Lines(*row_addresses(out), 0, 0)
     _find_lines(text, ctypes.byref(at), *row_addresses(matches), len(match_start), ctypes.byref(found))
     n, kept = found.n, found.kept

@@ -22,6 +22,7 @@ from functools import cache
 import lz4.block
 import numpy as np
 
+from config.errors import NotInstalled
 from indexer.native import unpack as native
 from indexer.native.unpack import Parts
 from indexer.pages import page_starts
@@ -48,9 +49,17 @@ def unpack_parts(packed: U8, parts: Parts) -> bytes:
 
 @cache
 def _decoder() -> int:
-    """Return the address of the decoder in the library that lz4's wheel brings or links to."""
+    """Return the address of the decoder in the library that lz4's wheel brings or links to.
+
+    Raises NotInstalled.
+    """
     library = ctypes.CDLL(lz4.block._block.__file__)
-    found = ctypes.cast(library.LZ4_decompress_safe, ctypes.c_void_p).value
+    try:
+        found = ctypes.cast(library.LZ4_decompress_safe, ctypes.c_void_p).value
+    except AttributeError as error:
+        raise NotInstalled(
+            f"this build of lz4 hides its decoder ({error}); install lz4's own wheel"
+        ) from error
     assert found is not None
     return found
 

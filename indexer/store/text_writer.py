@@ -20,6 +20,7 @@ from types import TracebackType
 
 import numpy as np
 
+from indexer.native.extract import distinct_trigrams
 from indexer.page_terms import COUNT_BITS, PAGE_SHIFT, TERM_SHIFT, page_terms
 from indexer.pages import page_starts
 from indexer.records import FLAG_SHALLOW, I64, U32, U64, SourceFile, TextSegment
@@ -36,7 +37,6 @@ from indexer.store.segment_writer import (
     put_trigrams,
 )
 from indexer.store.terms import CountWriter
-from indexer.trigram import trigrams_joined
 from indexer.words import COUNT_MAX
 
 _TRIGRAM_BYTES = 1 << 18  # of pages whose trigrams are made at once; 2 MB at once cost 0.7 ns a byte more
@@ -162,7 +162,7 @@ def _trigrams_of(pages: Sequence[bytes], numbers: Sequence[int]) -> Iterator[_Tr
         some = pages[first : first + 256]
         parts: list[U32] = []
         for a, b in _batches(some):
-            keys, ends = trigrams_joined(some[a:b])
+            keys, ends = distinct_trigrams(some[a:b])
             part = keys << np.uint32(8)
             part |= np.repeat(np.arange(a, b, dtype=np.uint32), np.diff(ends, prepend=0))
             parts.append(part)
