@@ -7,7 +7,6 @@ file that changed since, or is dropped so that the next one takes its place.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +23,8 @@ from search.facts import RootFacts
 from search.gather import Candidates
 from search.lexical import query_terms
 from search.live import Disk, find_name, nearest, same_line
-from search.places import NONE, definitions_at
+from search.matcher import AnyOf
+from search.places import definitions_at
 from search.plan import Both, Case, Either, Node, Plan, Text, Without
 from search.rank import Ranking
 from search.reading import Reading
@@ -33,6 +33,7 @@ from search.symbol import dotted
 
 ROWS_AT_ONCE = 64  # candidates that are looked at together
 CHUNK_CONTEXT = 2  # lines shown below the best line of a chunk, where the request asks for no context
+DEFINITION_LINE = 0.6  # of a word of the query: what the line of a definition is worth, to show a chunk by
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class HitMaker:
         self._disk = disk
         self._style = style
         self._texts = [matcher_of(*text) for text in _positive_texts(plan.tree, plan.case)]
-        self._words = word_pattern(plan.words)
+        self._words = words_of(plan.words)
         self._reading = reading
         self._names: dict[tuple[int, int], tuple[str, str]] = {}  # segment, definition -> dotted name, kind
 
@@ -171,7 +172,7 @@ class HitMaker:
         """Return the spans to mark on one line, of which [start, end) is one; it may reach past its end."""
         spans = [span for text in self._texts for span in text.find(line, 100)]
         if self._words and not self._texts:
-            spans += [m.span() for m in self._words.finditer(line)]
+            spans += self._words.find(line)
         if (start, end) not in spans:
             spans.append((start, end))
         return [span for span in spans if span[1] > span[0]]
@@ -222,20 +223,19 @@ class HitMaker:
     def _best_line(self, segment: Segment, chunk: int, content: bytes, start: int, end: int) -> Span:
         """Return the line of a chunk with most of the query's words; else its definition, else its start."""
         definition = int(segment.chunk_def[self._snapshot.locate_chunk(chunk)[1]])
-        named = int(segment.def_name_start[definition]) if definition >= 0 else NONE
-        best: tuple[float, int, int] | None = None
-        at = start
-        while at < end:
-            low, high = line_span(content, at)
-            text = content[low:high]
-            if text.strip():
-                words = {m.group().lower() for m in self._words.finditer(text)} if self._words else set()
-                value = len(words) + (0.6 if low <= named < high else 0.0)
-                if best is None or value > best[0]:
-                    first = low + len(text) - len(text.lstrip())
-                    best = (value, first, high)
-            at = high + 1
-        return (start, start) if best is None else (best[1], best[2])
+        lines: dict[int, set[bytes]] = {}
+        for low, high in self._words.find(content, start, end) if self._words else ():
+            lines.setdefault(line_span(content, low)[0], set()).add(content[low:high].lower())
+        value: dict[int, float] = {line: len(found) for line, found in lines.items()}
+        if definition >= 0 and start <= (named := int(segment.def_name_start[definition])) < end:
+            line = line_span(content, named)[0]
+            value[line] = value.get(line, 0) + DEFINITION_LINE
+        if not value:
+            first = end - len(content[start:end].lstrip())
+            return (first, line_span(content, first)[1]) if first < end else (start, start)
+        best = max(value, key=lambda line: (value[line], -line))
+        high = line_span(content, best)[1]
+        return high - len(content[best:high].lstrip()), high
 
     def _live_place(self, row: _Row, indexed: bytes, content: bytes, place: _Place) -> _Place | None:
         """Find a candidate again in the content that the file has now."""
@@ -259,7 +259,7 @@ class HitMaker:
         """Return the matches of all positive texts; of the query's words where it is a bare query."""
         spans = [span for text in self._texts for span in text.find(content, 1000)]
         if not self._texts and self._words:
-            spans += [match.span() for match in self._words.finditer(content)]
+            spans += self._words.find(content)
         return spans
 
     def _matches(self, content: bytes, place: _Place, span: Span, context: Span, row: _Row) -> list[Span]:
@@ -274,7 +274,7 @@ class HitMaker:
         for text in self._texts:
             spans += [(a + low, b + low) for a, b in text.find(shown, 100)]
         if self._words and not self._texts:
-            spans += [(m.start() + low, m.end() + low) for m in self._words.finditer(shown)]
+            spans += [(a + low, b + low) for a, b in self._words.find(shown)]
         return [(a, b) for a, b in spans if b > a]
 
     def _symbol(self, row: _Row, place: _Place, live: bool) -> tuple[str, str]:
@@ -317,14 +317,13 @@ def still_holds(node: Node, content: bytes, case: Case) -> bool:
 
 
 @lru_cache(maxsize=256)
-def word_pattern(words: tuple[str, ...]) -> re.Pattern[bytes] | None:
-    """Return a pattern of the words that a query means, longest first; None if there are none."""
-    texts = {word.encode("utf-8", "surrogateescape") for word in words if len(word) > 1}
-    texts |= {term.text for term in query_terms(words) if len(term.text) > 1}
-    if not texts:
-        return None
-    ordered = sorted(texts, key=lambda text: (-len(text), text))
-    return re.compile(b"|".join(map(re.escape, ordered)), re.IGNORECASE)
+def words_of(words: tuple[str, ...]) -> AnyOf | None:
+    """Return what finds the words that a query means; None if there are none."""
+    texts = {word for word in words if len(word) > 1}
+    texts |= {
+        term.text.decode("utf-8", "surrogateescape") for term in query_terms(words) if len(term.text) > 1
+    }
+    return AnyOf(texts) if texts else None
 
 
 def _positive_texts(node: Node, case: Case) -> list[tuple[str, bool, Case]]:

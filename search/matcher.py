@@ -9,7 +9,7 @@ document, or in an empty document, is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -125,6 +125,24 @@ class Matcher:
             at = high if high > low else _next_character(content, high, end)
             if at > end:
                 return
+
+
+class AnyOf:
+    """Plain texts in any case; where several begin at one place, the longest."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Take texts without line ends; those that are no UTF-8 stand in no content."""
+        known = {text for text in texts if text and not re.search("[\ud800-\udfff]", text)}
+        ordered = sorted(known, key=lambda text: (-len(text), text))
+        pattern = "|".join(map(_escaped, ordered)) if ordered else _NEVER
+        self._match = compile_pattern(pattern.encode(), fold=True)._regexp.Match
+
+    def find(self, content: bytes, start: int = 0, end: int | None = None) -> Iterator[Span]:
+        """Yield where they stand in content[start:end], not overlapping, in order."""
+        end = len(content) if end is None else end
+        while (span := self._match(UNANCHORED, content, start, end)[0])[0] >= 0:
+            yield span
+            start = span[1]
 
 
 def matching_lines(matcher: Matcher, data: bytes | memoryview, offsets: I64) -> Bool:
