@@ -198,7 +198,8 @@ class Engine:
         )
         ranking = fuse(known, self._settings.rank, PER_FILE)
         if asks:
-            about = about_files(search.snapshot, search.facts, table, plan.words)
+            cosines = partial(search.ranked.as_wholes, plan.meant)
+            about = about_files(search.snapshot, search.facts, table, plan.words, cosines)
             ranking = rank_files(known, about, ranking, shipped_weights())
         search.step("rank", start, len(table), len(table))
         start = search.budget.spent_ms()

@@ -69,6 +69,10 @@ class RankedRetriever(Protocol):
         """Return the n nearest chunks by vector, and their scores."""
         ...
 
+    def as_wholes(self, text: str, docs: I64) -> F32:
+        """Return the cosine of a text and each document as a whole; -inf where there is no vector."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -25,10 +25,10 @@ from search.rank import Features, Ranking, spread
 
 FILE = "file "  # in front of a signal's name in explanations: the file's, not the place's
 WEIGHTS = Path(__file__).with_name("file_rank.toml")
-# What is counted saturates: so many chunks as good as the best, places, directories.
+# What is counted saturates: so many chunks as good as the best, directories.
 CHUNKS_MAX = 8.0
-PLACES_MAX = 20.0
 DEPTH_MAX = 8.0
+COSINE_RANGE = np.float32(0.5)  # a file so far behind the nearest one gets nothing for its meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class AboutFiles:
     path_asked: F32  # 0..1: share of the question's words that the path has
     named_so: Bool  # the question is one word, and the name
     depth: F32  # directories above
+    cosine: F32  # of the question and the file as a whole, by meaning; -inf if unknown
     defines_identifier: Bool  # it defines a name that the question spells as code does
 
 
@@ -96,9 +97,14 @@ def meaning_again(features: Features, files: Files) -> F32:
     return files.second(relative(features, "semantic"))
 
 
-def places(features: Features, files: Files) -> F32:
-    """Candidates in the file, good or not."""
-    return _saturated(files.total(np.ones(len(features.slot), np.float32)), PLACES_MAX)
+def meaning_of_file(_: Features, files: Files) -> F32:
+    """How near the file as a whole is by meaning, beside the nearest file."""
+    cosine = files.about.cosine[files.first]
+    nearest = cosine.max(initial=-np.inf)
+    if not np.isfinite(nearest):
+        return np.zeros(files.n, np.float32)
+    value: F32 = np.clip(1 + (cosine - nearest) / COSINE_RANGE, 0, 1).astype(np.float32)
+    return value
 
 
 def named(_: Features, files: Files) -> F32:
@@ -160,7 +166,7 @@ SIGNALS: dict[str, Signal] = {
     "words": words,
     "words_and_meaning": words_and_meaning,
     "meaning_again": meaning_again,
-    "places": places,
+    "meaning_of_file": meaning_of_file,
     "named": named,
     "path": path,
     "named_so": named_so,

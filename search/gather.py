@@ -8,7 +8,7 @@ Content that stands under several paths of the root gives a candidate for each.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -151,9 +151,17 @@ def features(
 
 
 def about_files(
-    snapshot: Snapshot, facts: RootFacts, candidates: Candidates, words: tuple[str, ...]
+    snapshot: Snapshot,
+    facts: RootFacts,
+    candidates: Candidates,
+    words: tuple[str, ...],
+    cosines: Callable[[I64], F32],
 ) -> AboutFiles:
-    """Return what is known of the files of the candidates beside the question."""
+    """Return what is known of the files of the candidates beside the question.
+
+    cosines  the question and some documents as a whole, by meaning; -inf if unknown
+    """
+    docs, of_doc = np.unique(candidates.doc, return_inverse=True)
     plain = [
         term.text.decode("utf-8", "surrogateescape") for term in query_terms(words) if term.weight == 1.0
     ]
@@ -165,6 +173,7 @@ def about_files(
         path_asked=np.array([one.asked for one in named], np.float32)[which],
         named_so=np.array([one.alone for one in named], np.bool_)[which],
         depth=np.array([one.depth for one in named], np.float32)[which],
+        cosine=cosines(docs)[of_doc],
         defines_identifier=np.isin(candidates.doc, _defining_documents(snapshot, words)),
     )
 

@@ -113,6 +113,13 @@ class RankedTerms:
             return semantic.similar(self._snapshot, pool, kernel, own, live, n)
         return semantic.nearest(self._snapshot, pool, kernel, self._meanings.embed(term.text), live, n)
 
+    def as_wholes(self, text: str, docs: I64) -> F32:
+        """Return the cosine of a text and each document as a whole; -inf where there is no vector."""
+        if not text or not self._meanings.ready:
+            return np.full(len(docs), -np.inf, np.float32)
+        assert self._meanings.pool is not None
+        return semantic.as_wholes(self._snapshot, self._meanings.pool, self._meanings.embed(text), docs)
+
     def _chunk_of(self, term: Similar) -> int:
         """Return the chunk at path:line. Raises UsageError."""
         slot = self._slot_of(term.path)

@@ -177,6 +177,13 @@ class Plan:
             or _is_structural(self.tree)
         )
 
+    @property
+    def meant(self) -> str:
+        """What is searched by its meaning; empty if nothing is."""
+        asked = [node.term.text for node in self.ranked if isinstance(node.term, Meaning)]
+        asked += [" ".join(source.words) for source in self.sources if source.name == "semantic"]
+        return " ".join(asked)
+
     def __str__(self) -> str:
         first = [str(node) for node in self.filters]
         if self.tree != Both(()):

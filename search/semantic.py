@@ -16,6 +16,7 @@ from indexer.records import F16, F32, I64, U8, Bool
 from indexer.store.format import NO_ROW
 from indexer.words import spread_ranges
 from search.kernels.contract import Kernel
+from search.places import by_segment
 
 if TYPE_CHECKING:
     from indexer.store.snapshot import Snapshot
@@ -73,6 +74,26 @@ def nearest(
     chunks = snapshot.row_chunk(rows)
     keep = (scores > 0) & (chunks >= 0)
     return chunks[keep], scores[keep]
+
+
+def as_wholes(snapshot: Snapshot, pool: Vectors, query: F32, docs: I64) -> F32:
+    """Return the cosine of a unit vector and each document as a whole, the sum of its chunks: float32 [docs].
+
+    A document without vectors has -inf.
+    """
+    cosine = np.full(len(docs), -np.inf, np.float32)
+    for segment, _, positions, ordinals in by_segment(snapshot, docs):
+        at, n_chunks = spread_ranges(segment.doc_chunk, ordinals.astype(np.uint32))
+        row = segment.chunk_row[at]
+        has = row != NO_ROW
+        of = np.repeat(positions, n_chunks)[has]
+        if not len(of):
+            continue
+        first = np.flatnonzero(np.diff(of, prepend=-1))
+        total = np.add.reduceat(pool.vectors[row[has]].astype(np.float32), first, axis=0)
+        length = np.sqrt(np.einsum("ij,ij->i", total, total))
+        cosine[of[first]] = np.where(length > 0, total @ query / np.maximum(length, 1e-9), -np.inf)
+    return cosine
 
 
 def similar(

@@ -13,7 +13,7 @@ from indexer.store.snapshot import Snapshot
 from search.kernels.contract import Kernel
 from search.kernels.faiss_kernel import FaissKernel
 from search.kernels.numpy_kernel import NumpyKernel
-from search.semantic import ROWS_STEP, embed_query, live_rows, nearest, similar
+from search.semantic import ROWS_STEP, as_wholes, embed_query, live_rows, nearest, similar
 from tests.support import DIM, SmallIndex
 
 KERNELS: list[Kernel] = [NumpyKernel(), FaissKernel()]
@@ -92,6 +92,33 @@ def test_a_query_without_known_words_finds_nothing(index: SmallIndex) -> None:
         assert len(nearest(snapshot, index.pool, NumpyKernel(), np.zeros(DIM, np.float32), live, 5)[0]) == 0
         none = live[:0]
         assert len(nearest(snapshot, index.pool, NumpyKernel(), np.ones(DIM, np.float32), none, 5)[0]) == 0
+
+
+def test_documents_as_wholes_equal_a_loop_over_their_chunks(index: SmallIndex) -> None:
+    with index:
+        snapshot = index.snapshot()
+        query = np.random.default_rng(2).standard_normal(DIM).astype(np.float32)
+        query /= np.linalg.norm(query)
+        for docs in masks(snapshot):
+            numbers = np.flatnonzero(docs)
+            found = as_wholes(snapshot, index.pool, query, numbers)
+            for number, cosine in zip(numbers.tolist(), found.tolist(), strict=True):
+                segment, ordinal = snapshot.locate_doc(number)
+                total = np.zeros(DIM)
+                for chunk in range(int(segment.doc_chunk[ordinal]), int(segment.doc_chunk[ordinal + 1])):
+                    total += index.pool.vectors[int(segment.chunk_row[chunk])].astype(float)
+                assert cosine == pytest.approx(float(total @ query / np.linalg.norm(total)), abs=1e-4)
+
+
+def test_a_document_without_vectors_is_near_to_nothing(tmp_path: Path) -> None:
+    with SmallIndex(tmp_path) as made:
+        root = made.add_root("/one")
+        made.apply(root, {"full": "alpha\n", "empty": ""})
+        snapshot = made.snapshot()
+        view = snapshot.roots[root]
+        docs = np.array([view.file_doc[view.slot_of(name)] for name in (b"empty", b"full")])
+        found = as_wholes(snapshot, made.pool, np.ones(DIM, np.float32), docs)
+        assert found[0] == -np.inf and np.isfinite(found[1])
 
 
 def test_similar_leaves_the_chunk_itself_out(index: SmallIndex) -> None:
