@@ -1,6 +1,6 @@
-"""Make the static model: token vectors distilled from a sentence transformer (Model2Vec's method).
+"""Make the base of the static model: vectors distilled from a sentence transformer (Model2Vec's method).
 
-    python -m training.distil --corpus linux=FOLDER --corpus spring=FOLDER ... --record RECORD.json
+    python -m training.distil --corpus linux=FOLDER --corpus spring=FOLDER ... --out FILE --record RECORD.json
 
 See training/README.md for how to install what it needs. What it does:
 
@@ -33,9 +33,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.embed.static import FORMAT, MODEL_FILE, load_static_model, write_static_model
+from indexer.embed.static import load_static_model
 from indexer.embed.wordpiece import WordPiece
 from indexer.words import parts, words
+from training.export import export
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -69,21 +70,7 @@ def main() -> None:
     vectors, kept = _project(raw, options.dim, options.seed)
     chunks = [_chunks(files, WordPiece(vocabulary)) for files in corpora.values()]
     vectors, offset = _centre(vectors * weight[:, None], weight, chunks)
-    scales = np.abs(vectors).max(axis=1) / 127
-    scales[scales == 0] = 1
-    rows = np.rint(vectors / scales[:, None]).astype(np.int8)
-    content = rows.tobytes() + scales.tobytes() + "\n".join(vocabulary).encode()
-    digest = hashlib.blake2b(content, digest_size=8).hexdigest()
-    fingerprint = f"static{FORMAT}-{options.dim}-{digest}"
-    write_static_model(
-        options.out,
-        name="static-minilm",
-        fingerprint=fingerprint,
-        rows=rows,
-        scales=scales.astype(np.float32),
-        tokens=vocabulary,
-        damping=DAMPING,
-    )
+    fingerprint = export(options.out, "static-minilm", vocabulary, vectors, DAMPING)
     record = {
         "made": time.strftime("%Y-%m-%d", time.gmtime()),
         "source_model_sha256": _sha256(options.model / "model.safetensors"),
@@ -142,7 +129,7 @@ def _options() -> argparse.Namespace:
     add("--corpus", metavar="NAME=FOLDER", action="append", required=True, help="source code; repeat")
     add("--corpus-bytes", type=int, default=30_000_000, help="how much of each corpus is read")
     add("--model", type=Path, default=None, help="folder of a sentence transformer")
-    add("--out", type=Path, default=MODEL_FILE)
+    add("--out", type=Path, required=True)
     add("--record", type=Path, default=None, help="where to write what was done")
     add("--dim", type=int, default=256)
     add("--words", type=int, default=20_000, help="words added to the vocabulary, at most")

@@ -162,6 +162,10 @@ class StaticModel:
     def _texts(self) -> Vocabulary:
         return Vocabulary(TEXTS_VOCABULARY)
 
+    def vectors_of_tokens(self) -> F32:
+        """Return the tokens' vectors, weights included: float32 [n_tokens, dim]. For training."""
+        return self._rows.astype(np.float32) * self._scales[:, None]
+
     def embed_texts(self, texts: Sequence[str]) -> F16:
         """Return unit rows [n, dim]; a zero row for a text without a known word. 0.1 ms for a query."""
         vocabulary = self._texts
