@@ -191,6 +191,7 @@ class Engine:
             table,
             around,
             plan.words,
+            search.terms_of(plan.words),
             _asked(plan, request),
             self._now(),
             search.reading,

@@ -23,6 +23,7 @@ from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals
 from search.facts import RootFacts, demoted_from
 from search.filters import Surroundings, field_mask
+from search.lexical import TermLists, query_terms
 from search.lexis import in_places
 from search.lines import LineFinder
 from search.matcher import Matcher
@@ -101,9 +102,17 @@ class Search:
     evidence: list[Evidence] = field(default_factory=list)
     steps: list[StepReport] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)  # why the answer is incomplete
+    _terms: dict[tuple[str, ...], TermLists] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reading = Reading(self.snapshot)
+
+    def terms_of(self, words: tuple[str, ...]) -> TermLists:
+        """Return the terms of some words of the query, the same ones for all steps."""
+        known = self._terms.get(words)
+        if known is None:
+            known = self._terms[words] = TermLists(self.snapshot, query_terms(words))
+        return known
 
     def step(
         self, name: str, started_ms: float, candidates: SupportsInt, kept: SupportsInt, note: str = ""

@@ -16,6 +16,7 @@ from indexer.store.blocks import BLOCK_BYTES
 from indexer.store.root_view import Paths, RootView
 from indexer.store.snapshot import Snapshot
 from search.compiled import compile_pattern
+from search.path_terms import INSIDE_MIN, LETTER, LOWER, PathTerms, is_plain
 
 TEST, GENERATED, VENDORED, DOCS = 1, 2, 4, 8
 # Lengths that part short documents from long ones: what shares a block with others, and what is one page.
@@ -75,6 +76,7 @@ class RootFacts:
     n_docs: int
     masks: dict[tuple[str, str, str], Bool]  # by path pattern; dead slots may be in them
     words: dict[bytes, tuple[I64, F32]]  # term -> (slots, share of the path)
+    _terms: PathTerms | None = None  # of paths that these begin with
     _names: tuple[bytes, I64] | None = None
     _names_at: I64 | None = None
     _turns: dict[bool, U8] = field(default_factory=dict)
@@ -167,6 +169,8 @@ class RootFacts:
     def _path_matches(self, term: bytes) -> tuple[I64, F32]:
         if len(term) < 2:
             return np.empty(0, np.int64), np.empty(0, np.float32)
+        if is_plain(term):
+            return self._path_terms().matches(term)
         places = find_all(self.lowered, term)
         slots = self.slots_at(places)
         share = _share(self.joined, places, places + len(term), self._name_starts()[slots])
@@ -176,6 +180,11 @@ class RootFacts:
         slots, share = slots[order], share[order]
         first = np.flatnonzero(np.diff(slots, prepend=-1))
         return slots[first], share[first]
+
+    def _path_terms(self) -> PathTerms:
+        if self._terms is None or self._terms.n_all != len(self.paths):
+            self._terms = self._terms.extended(self.paths) if self._terms else PathTerms(self.paths)
+        return self._terms
 
     def _name_starts(self) -> I64:
         """Return where the file name of each path starts in `joined`."""
@@ -227,6 +236,7 @@ def make_facts(snapshot: Snapshot, root_id: int, before: RootFacts | None = None
         n_docs=snapshot.n_docs,
         masks=masks,
         words=words,
+        _terms=before._terms if before is not None else None,
     )
 
 
@@ -274,16 +284,12 @@ def _share(joined: bytes, start: I64, end: I64, name_start: I64) -> F32:
     """Return what each occurrence of a term counts: see RootFacts.path_matches."""
     around = np.frombuffer(joined, np.uint8)
     before, first, after = around[start - 1], around[start], around[end]
-    whole_start = ~_LETTER[before] | (_LOWER[before] & ~_LOWER[first])
-    whole_end = ~_LETTER[after] | ~_LOWER[after]
+    whole_start = ~LETTER[before] | (LOWER[before] & ~LOWER[first])
+    whole_end = ~LETTER[after] | ~LOWER[after]
     in_name = np.where(start >= name_start, np.float32(1), np.float32(0.5))
-    inside = np.where(end - start < 4, np.float32(0), np.float32(0.5))
+    inside = np.where(end - start < INSIDE_MIN, np.float32(0), np.float32(0.5))
     share: F32 = in_name * np.where(whole_start & whole_end, np.float32(1), inside)
     return share
 
 
 _SLASH = 47
-_LOWER = np.zeros(256, np.bool_)
-_LOWER[[*range(97, 123), *range(128, 256)]] = True
-_LETTER = _LOWER.copy()
-_LETTER[65:91] = True

@@ -18,7 +18,7 @@ from indexer.store.snapshot import Snapshot
 from search import facts as flags
 from search.facts import RootFacts
 from search.file_rank import AboutFiles
-from search.lexical import Term, cover, query_terms
+from search.lexical import TermLists, cover, query_terms
 from search.path_names import Question
 from search.places import (
     NONE,
@@ -112,6 +112,7 @@ def features(
     candidates: Candidates,
     around: I64,
     words: tuple[str, ...],
+    terms: TermLists,
     asked: Asked,
     now: float,
     reading: Reading,
@@ -120,13 +121,13 @@ def features(
     """Return what ranking looks at.
 
     around    the definition around each candidate, as `enclosing` has it
+    terms     of the words
     together  candidates differ in how many of the words stand around them
     """
     definition = _named_definition(snapshot, candidates, around)
     flag = facts.flags[candidates.slot]
     match, kind = _names(snapshot, candidates, definition, words)
     whole, exact = _edges(reading, candidates, words)
-    terms = query_terms(words)
     covered = np.zeros(len(candidates), np.float32)
     if len(words) > 1 and together:
         covered = _coverage(snapshot, candidates, terms)
@@ -139,7 +140,7 @@ def features(
         kind=kind,
         whole_word=whole,
         exact_case=exact,
-        path_words=_path_words(facts, candidates.slot, [t.text for t in terms if t.weight == 1.0]),
+        path_words=_path_words(facts, candidates.slot, [t.text for t in terms.query if t.weight == 1.0]),
         coverage=covered,
         is_test=(flag & flags.TEST) != 0,
         is_generated=(flag & flags.GENERATED) != 0,
@@ -421,7 +422,7 @@ def _name_match(name: bytes, exact: set[bytes], folded: set[bytes]) -> float:
     return PREFIX / 2 if any(len(word) > 2 and lower.startswith(word) for word in folded) else 0.0
 
 
-def _coverage(snapshot: Snapshot, table: Candidates, terms: tuple[Term, ...]) -> F32:
+def _coverage(snapshot: Snapshot, table: Candidates, terms: TermLists) -> F32:
     """Return the share of the words in the chunk of each candidate."""
     chunk = table.chunk.copy()
     places = np.flatnonzero((chunk < 0) & ~table.is_file)
@@ -429,7 +430,7 @@ def _coverage(snapshot: Snapshot, table: Candidates, terms: tuple[Term, ...]) ->
     covered = np.zeros(len(table), np.float32)
     has = chunk >= 0
     distinct, which = np.unique(chunk[has], return_inverse=True)
-    covered[has] = cover(snapshot, terms, distinct)[which]
+    covered[has] = cover(terms, distinct)[which]
     return covered
 
 

@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log1p
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from config.settings import Rank
-from indexer.records import F32, I64, Bool
+from indexer.records import F32, I64, U8, U32, Bool
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
 from indexer.words import term_hash, terms, words
@@ -83,9 +84,49 @@ def _query_terms(texts: tuple[str, ...]) -> tuple[Term, ...]:
     return tuple(found.values())[:TERMS_MAX]
 
 
+class TermLists:
+    """The terms of one query in one snapshot: idf, and the postings that any step read, once."""
+
+    def __init__(self, snapshot: Snapshot, query: tuple[Term, ...]) -> None:
+        """Look all terms up; 2 us a term and segment."""
+        self.snapshot = snapshot
+        self.query = query
+        hashes = [term_hash(term.text) for term in query]
+        self._at = [[segment.terms.find(h) for h in hashes] for segment in snapshot.segments]
+        self._known: dict[tuple[int, int], tuple[U32, U8]] = {}
+        self.idf = self._idf()
+
+    def postings(self, segment: int, term: int) -> tuple[U32, U8]:
+        """Return the sorted chunks of a segment (by number) that contain a term, and its counts in each."""
+        known = self._known.get((segment, term))
+        if known is None:
+            known = self.snapshot.segments[segment].postings_at(self._at[segment][term])
+            self._known[segment, term] = known
+        return known
+
+    def _idf(self) -> list[float]:
+        """Return the idf of each term, never below 0; 0 where no chunk has it.
+
+        Another form of a word is never rarer than the word itself: `retrys` would outweigh `retry`.
+        """
+        n = max(1, self.snapshot.n_chunks)
+        out: list[float] = []
+        limit: dict[int, float] = {}
+        for number, term in enumerate(self.query):
+            found = 0
+            for segment, at in zip(self.snapshot.segments, self._at, strict=True):
+                found += segment.terms.count(at[number]) if at[number] >= 0 else 0
+            value = log1p((n - found + 0.5) / (found + 0.5)) if found else 0.0
+            if term.weight < 1 and limit.get(term.word, 0.0) > 0:
+                value = min(value, limit[term.word])
+            elif found:
+                limit[term.word] = min(value, limit.get(term.word, value))
+            out.append(value)
+        return out
+
+
 def best_chunks(
-    snapshot: Snapshot,
-    query: tuple[Term, ...],
+    lists: TermLists,
     doc_mask: Bool,
     n: int,
     weights: Rank,
@@ -96,14 +137,16 @@ def best_chunks(
 
     When the budget ends, the segments read so far answer.
     """
-    scale = _Scale(snapshot, query, weights, paths)
+    snapshot = lists.snapshot
+    scale = _Scale(lists, weights, paths)
     chunks: list[I64] = []
     scores: list[F32] = []
     for segment, base, mask in segment_masks(snapshot, doc_mask):
         if budget.over():
             break
-        local, score = _score_segment(segment, base, mask, scale, n)
-        first = int(snapshot.chunk_base[_number(snapshot, base)])
+        number = int(np.searchsorted(snapshot.seg_base, base, side="right")) - 1
+        local, score = _score_segment(segment, number, base, mask, scale, n)
+        first = int(snapshot.chunk_base[number])
         chunks.append(local + first)
         scores.append(score)
     if not chunks:
@@ -113,20 +156,30 @@ def best_chunks(
     return Scored(chunk[order], score[order])
 
 
-def cover(snapshot: Snapshot, query: tuple[Term, ...], chunks: I64) -> F32:
+def cover(lists: TermLists, chunks: I64) -> F32:
     """Return for each chunk the share of the query's words in it, 0..1, each weighing its idf."""
-    idf = _idf(snapshot, query)
-    n_words = 1 + max((term.word for term in query), default=-1)
+    n_words = 1 + max((term.word for term in lists.query), default=-1)
     if not n_words or not len(chunks):
         return np.zeros(len(chunks), np.float32)
+    base = lists.snapshot.chunk_base
+    owner = np.searchsorted(base, chunks, side="right") - 1
+    parts = [
+        (number, at, (chunks[at] - int(base[number])).astype(np.uint32))
+        for number in np.unique(owner).tolist()
+        for at in (np.flatnonzero(owner == number),)
+    ]
     whole = np.zeros(n_words, np.float32)
     seen = np.zeros((n_words, len(chunks)), np.float32)
-    for term, value in zip(query, idf, strict=True):
+    for term_number, (term, value) in enumerate(zip(lists.query, lists.idf, strict=True)):
         if value == 0.0:
             continue
         whole[term.word] = max(whole[term.word], value * term.weight)
-        present = _contains(snapshot, term.text, chunks)
-        np.maximum(seen[term.word], present * value * term.weight, out=seen[term.word])
+        for number, at, local in parts:
+            listed = lists.postings(number, term_number)[0]
+            if len(listed):
+                found = np.minimum(listed.searchsorted(local), len(listed) - 1)
+                has = at[listed[found] == local]
+                seen[term.word, has] = np.maximum(seen[term.word, has], value * term.weight)
     total = float(whole.sum())
     return (seen.sum(0) / total).astype(np.float32) if total else np.zeros(len(chunks), np.float32)
 
@@ -134,20 +187,21 @@ def cover(snapshot: Snapshot, query: tuple[Term, ...], chunks: I64) -> F32:
 class _Scale:
     """What all segments share: idf of each term, mean length, path matches."""
 
-    def __init__(
-        self, snapshot: Snapshot, query: tuple[Term, ...], weights: Rank, paths: PathMatches | None
-    ) -> None:
-        self.query = query
+    def __init__(self, lists: TermLists, weights: Rank, paths: PathMatches | None) -> None:
+        self.lists = lists
+        self.query = lists.query
         self.weights = weights
-        self.idf = _idf(snapshot, query)
-        self.mean_length = _mean_length(snapshot)
-        self.paths: list[tuple[I64, F32]] = [paths(term.text) for term in query] if paths else []
+        self.idf = lists.idf
+        self.mean_length = _mean_length(lists.snapshot)
+        self.paths: list[tuple[I64, F32]] = [paths(term.text) for term in self.query] if paths else []
 
     def saturate(self, frequency: F32) -> F32:
         return frequency / (np.float32(self.weights.bm25_k1) + frequency)
 
 
-def _score_segment(segment: Segment, base: int, mask: Bool, scale: _Scale, n: int) -> tuple[I64, F32]:
+def _score_segment(
+    segment: Segment, segment_number: int, base: int, mask: Bool, scale: _Scale, n: int
+) -> tuple[I64, F32]:
     weights = scale.weights
     # Linear in the path's part: every touched chunk gets it once at the end, postings get the difference.
     score = np.zeros(segment.n_chunks, np.float32)
@@ -157,7 +211,7 @@ def _score_segment(segment: Segment, base: int, mask: Bool, scale: _Scale, n: in
         path = _path_frequency(segment, base, number, scale)
         if path is not None:
             doc_score += _path_idf(scale, number) * scale.saturate(path)
-        chunks, counts = segment.term_postings(term_hash(term.text))
+        chunks, counts = scale.lists.postings(segment_number, number)
         if not len(chunks):
             continue
         body = (counts & 15).astype(np.float32)
@@ -214,25 +268,6 @@ def _path_idf(scale: _Scale, number: int) -> np.float32:
     return np.float32(value * scale.query[number].weight)
 
 
-def _idf(snapshot: Snapshot, query: tuple[Term, ...]) -> list[float]:
-    """Return the idf of each term, never below 0; 0 where no chunk has it.
-
-    Another form of a word is never rarer than the word itself: `retrys` would outweigh `retry`.
-    """
-    n = max(1, snapshot.n_chunks)
-    out: list[float] = []
-    limit: dict[int, float] = {}
-    for term in query:
-        found = sum(segment.term_count(term_hash(term.text)) for segment in snapshot.segments)
-        value = float(np.log1p((n - found + 0.5) / (found + 0.5))) if found else 0.0
-        if term.weight < 1 and limit.get(term.word, 0.0) > 0:
-            value = min(value, limit[term.word])
-        elif found:
-            limit[term.word] = min(value, limit.get(term.word, value))
-        out.append(value)
-    return out
-
-
 def _mean_length(snapshot: Snapshot) -> float:
     total = sum(_length(segment) for segment in snapshot.segments)
     return max(1.0, total / max(1, snapshot.n_chunks))
@@ -247,25 +282,6 @@ def _length(segment: Segment) -> int:
 
 
 _lengths: WeakKeyDictionary[Segment, int] = WeakKeyDictionary()
-
-
-def _contains(snapshot: Snapshot, term: bytes, chunks: I64) -> F32:
-    """Return 1 for each chunk whose words include the term, else 0."""
-    out = np.zeros(len(chunks), np.float32)
-    owner = np.searchsorted(snapshot.chunk_base, chunks, side="right") - 1
-    for number in np.unique(owner).tolist():
-        segment = snapshot.segments[number]
-        positions = np.flatnonzero(owner == number)
-        local = (chunks[positions] - int(snapshot.chunk_base[number])).astype(np.uint32)
-        listed = segment.term_chunks(term_hash(term))
-        if len(listed):
-            at = np.minimum(np.searchsorted(listed, local), len(listed) - 1)
-            out[positions] = listed[at] == local
-    return out
-
-
-def _number(snapshot: Snapshot, base: int) -> int:
-    return int(np.searchsorted(snapshot.seg_base, base, side="right")) - 1
 
 
 def _variants(term: bytes) -> list[bytes]:

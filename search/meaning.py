@@ -22,7 +22,7 @@ from search import semantic
 from search.budget import Budget
 from search.facts import RootFacts
 from search.kernels.contract import Kernel
-from search.lexical import best_chunks, query_terms
+from search.lexical import TermLists, best_chunks, query_terms
 from search.places import chunks_at
 from search.query import Meaning, Similar
 from search.semantic import embed_query
@@ -83,8 +83,7 @@ class RankedTerms:
         if not isinstance(term, Meaning):
             return by_vector, _reciprocal(len(by_vector), self._meanings.weights.rrf_k)
         scored = best_chunks(
-            self._snapshot,
-            query_terms([term.text]),
+            TermLists(self._snapshot, query_terms([term.text])),
             doc_mask,
             n,
             self._meanings.weights,

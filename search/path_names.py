@@ -86,6 +86,7 @@ class Question:
         self._strength: dict[
             str, tuple[float, int]
         ] = {}  # of a path's word: how well, and which words (bits)
+        self._above: dict[tuple[str, ...], int] = {}  # of a directory's words: which words are asked for
         self._alone = "".join(self._words) if len(self._words) == 1 else ""
 
     def named(self, path: bytes) -> Named:
@@ -96,8 +97,13 @@ class Question:
             strength, which = self.asks_for(word)
             total += strength
             seen |= which
-        for word in of.above:
-            seen |= self.asks_for(word)[1]
+        above = self._above.get(of.above)
+        if above is None:
+            above = 0
+            for word in of.above:
+                above |= self.asks_for(word)[1]
+            self._above[of.above] = above
+        seen |= above
         return Named(
             cover=total / len(of.name) if of.name else 0.0,
             asked=seen.bit_count() / len(self._words) if self._words else 0.0,
@@ -120,7 +126,7 @@ class Question:
                 strength = SAME
             elif asked_stem == stem:
                 strength = SAME_STEM
-            elif _is_short(word, asked):
+            elif (word[0] == asked[0] or word[-1] == asked[-1]) and _is_short(word, asked):
                 strength = SHORT
             else:
                 continue

@@ -10,7 +10,7 @@ from config.settings import Rank
 from indexer.records import F32, I64, Bool
 from search.evaluate import Limits, Search, chunks_of_kinds, matcher_of, restrict_to_kinds, search_texts
 from search.gather import ChunkList, path_scores
-from search.lexical import best_chunks, query_terms
+from search.lexical import best_chunks
 from search.places import Places, join_places, no_places
 from search.plan import Plan, Ranked, Source
 from search.query import Meaning
@@ -126,8 +126,7 @@ class _Run:
     def _lexical(self, words: tuple[str, ...]) -> int:
         search = self.search
         scored = best_chunks(
-            search.snapshot,
-            query_terms(words),
+            search.terms_of(words),
             self.mask,
             self._n(),
             self.weights,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from indexer.store.snapshot import Snapshot
 
 ROWS_STEP: Final = 16_384  # a kernel may compile for each number of rows, so that changes seldom
+CHUNKS_OF_WHOLE: Final = 16  # of a document, evenly spread, that say what it is about as a whole
 _FEW_DOCS: Final = 0.1  # share of documents under which their chunks are looked up one range at a time
 
 
@@ -79,20 +80,23 @@ def nearest(
 def as_wholes(snapshot: Snapshot, pool: Vectors, query: F32, docs: I64) -> F32:
     """Return the cosine of a unit vector and each document as a whole, the sum of its chunks: float32 [docs].
 
-    A document without vectors has -inf.
+    Of a long document CHUNKS_OF_WHOLE chunks stand for all. A document without vectors has -inf.
     """
     cosine = np.full(len(docs), -np.inf, np.float32)
     for segment, _, positions, ordinals in by_segment(snapshot, docs):
-        at, n_chunks = spread_ranges(segment.doc_chunk, ordinals.astype(np.uint32))
+        first, n_chunks = segment.doc_chunk[ordinals], np.diff(segment.doc_chunk)[ordinals]
+        taken = np.minimum(n_chunks, CHUNKS_OF_WHOLE).astype(np.int64)
+        nth = np.arange(int(taken.sum())) - np.repeat(np.cumsum(taken) - taken, taken)
+        at = np.repeat(first, taken) + nth * np.repeat(n_chunks, taken) // np.repeat(taken, taken)
         row = segment.chunk_row[at]
         has = row != NO_ROW
-        of = np.repeat(positions, n_chunks)[has]
+        of = np.repeat(positions, taken)[has]
         if not len(of):
             continue
-        first = np.flatnonzero(np.diff(of, prepend=-1))
-        total = np.add.reduceat(pool.vectors[row[has]].astype(np.float32), first, axis=0)
+        begin = np.flatnonzero(np.diff(of, prepend=-1))
+        total = np.add.reduceat(pool.vectors[row[has]].astype(np.float32), begin, axis=0)
         length = np.sqrt(np.einsum("ij,ij->i", total, total))
-        cosine[of[first]] = np.where(length > 0, total @ query / np.maximum(length, 1e-9), -np.inf)
+        cosine[of[begin]] = np.where(length > 0, total @ query / np.maximum(length, 1e-9), -np.inf)
     return cosine
 
 

@@ -255,16 +255,14 @@ class Segment:
 
     def term_postings(self, term_hash: int) -> tuple[U32, U8]:
         """Return the sorted chunks that contain a term, and for each its counts (see format.py, term_tf)."""
-        at = self.terms.find(term_hash)
+        return self.postings_at(self.terms.find(term_hash))
+
+    def postings_at(self, at: int) -> tuple[U32, U8]:
+        """Return the postings of a term by its number, of none for -1."""
         if at < 0:
             return np.empty(0, np.uint32), np.empty(0, np.uint8)
         chunks, first = self._term_list(at)
         return chunks, self.terms.tf(first, first + len(chunks))
-
-    def term_chunks(self, term_hash: int) -> U32:
-        """Return the sorted chunks that contain a term."""
-        at = self.terms.find(term_hash)
-        return self._term_list(at)[0] if at >= 0 else np.empty(0, np.uint32)
 
     def term_lists(self, first: int, last: int) -> tuple[Heads, U32, U8]:
         """Return the lists of the terms [first, last): heads, chunks, and the counts of each posting."""
@@ -279,11 +277,6 @@ class Segment:
         count, nbytes = self.terms.head(at)
         start, first = self.terms.place(at)
         return chunk_lists.decode(self.term_data[start : start + nbytes], count, self.n_chunks), first
-
-    def term_count(self, term_hash: int) -> int:
-        """Return in how many chunks a term occurs."""
-        at = self.terms.find(term_hash)
-        return self.terms.count(at) if at >= 0 else 0
 
     # Names, definitions, references
 

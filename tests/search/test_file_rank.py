@@ -19,7 +19,9 @@ ONLY = dict.fromkeys(SIGNALS, 0.0)
 
 def about(n: int, **columns: object) -> AboutFiles:
     no, zero = np.zeros(n, np.bool_), np.zeros(n, np.float32)
-    plain = AboutFiles(name_cover=zero, path_asked=zero, named_so=no, depth=zero, cosine=zero, defines_identifier=no)
+    plain = AboutFiles(
+        name_cover=zero, path_asked=zero, named_so=no, depth=zero, cosine=zero, defines_identifier=no
+    )
     return replace(plain, **columns)  # type: ignore[arg-type]
 
 

@@ -17,6 +17,7 @@ from search.changed import ChangedFiles, changed_files
 from search.facts import DOCS, GENERATED, TEST, VENDORED, RootFacts, find_all, make_facts
 from search.filters import Surroundings, field_mask, glob_mask, glob_regex, prefix_mask
 from search.matcher import Case
+from search.path_terms import PathTerms
 from search.query import Field
 from tests.search.corpus import Corpus
 
@@ -257,3 +258,64 @@ def test_the_answer_of_git_is_kept_for_a_second_of_one_generation(tmp_path: Path
 def test_outside_of_git_there_is_no_changed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="git work tree"):
         changed_files(str(tmp_path))
+
+
+PATH_PARTS = st.sampled_from(
+    [
+        "src",
+        "net",
+        "ipv4",
+        "getConfig",
+        "HTTPServer",
+        "config_test",
+        "x86",
+        "Über",
+        "a",
+        "README.md",
+        "net2net",
+    ]
+)
+TREES = st.lists(st.lists(PATH_PARTS, min_size=1, max_size=4).map("/".join), max_size=12, unique=True)
+TERMS = st.sampled_from(
+    [
+        b"net",
+        b"config",
+        b"get",
+        b"http",
+        b"server",
+        b"src",
+        b"x86",
+        b"86",
+        b"test",
+        b"conf",
+        b"md",
+        b"rver",
+        b"\xc3",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TREES, st.integers(0, 12), TERMS)
+def test_terms_of_paths_are_what_every_occurrence_says(tree: list[str], known: int, term: bytes) -> None:
+    paths = np.array([path.encode() for path in tree], object)
+    found = PathTerms(paths[:known]).extended(paths)
+    slots, share = found.matches(term)
+    joined = b"\n" + b"".join(path + b"\n" for path in paths)
+    lengths = np.array([len(path) + 1 for path in paths], np.int64)
+    starts = 1 + np.cumsum(lengths) - lengths
+    wanted: dict[int, float] = {}
+    at = joined.lower().find(term)
+    while at >= 0:
+        slot = int(np.searchsorted(starts, at, side="right")) - 1
+        name_start = int(starts[slot]) + paths[slot].rfind(b"/") + 1
+        before, first, after = joined[at - 1 : at], joined[at : at + 1], joined[at + len(term) :][:1]
+        letter = re.compile(rb"[A-Za-z\x80-\xff]")
+        lower = re.compile(rb"[a-z\x80-\xff]")
+        begins = not letter.match(before) or (bool(lower.match(before)) and not lower.match(first))
+        ends = not letter.match(after) or not lower.match(after)
+        value = (1 if at >= name_start else 0.5) * (1 if begins and ends else 0.5 if len(term) >= 4 else 0)
+        wanted[slot] = max(wanted.get(slot, 0.0), value)
+        at = joined.lower().find(term, at + len(term))
+    assert dict(zip(slots.tolist(), share.tolist(), strict=True)) == {s: v for s, v in wanted.items() if v}
+    assert found.n_all == len(paths)

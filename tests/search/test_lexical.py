@@ -17,7 +17,7 @@ from indexer.store.snapshot import Snapshot
 from indexer.words import terms, words
 from search.budget import Budget
 from search.facts import make_facts
-from search.lexical import Scored, Term, best_chunks, cover, query_terms
+from search.lexical import Scored, Term, TermLists, best_chunks, cover, query_terms
 from tests.search.corpus import Corpus
 
 WEIGHTS = load(environ={}).rank
@@ -124,8 +124,7 @@ def run(
     facts = make_facts(snapshot, corpus.root_id)
     everything = np.ones(snapshot.n_docs, np.bool_)
     return best_chunks(
-        snapshot,
-        query,
+        TermLists(snapshot, query),
         everything if mask is None else mask,
         n,
         WEIGHTS,
@@ -194,7 +193,7 @@ def test_coverage_is_one_where_every_word_stands(corpus: Corpus) -> None:
     query = query_terms(["retry", "limit"])
     snapshot = corpus.index.snapshot()
     chunks = run(corpus, query).chunk
-    covered = dict(zip(chunks.tolist(), cover(snapshot, query, chunks).tolist(), strict=True))
+    covered = dict(zip(chunks.tolist(), cover(TermLists(snapshot, query), chunks).tolist(), strict=True))
     assert covered[int(chunks[0])] == pytest.approx(1.0)
     for chunk, share in covered.items():
         said = terms_of(snapshot, chunk)

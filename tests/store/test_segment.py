@@ -88,8 +88,8 @@ def check(segment: Segment, files: list[PreparedFile]) -> None:
     assert {
         h: list(zip(*map(np.ndarray.tolist, segment.term_postings(h)), strict=True)) for h in terms
     } == terms
-    assert {h: segment.term_chunks(h).tolist() for h in terms} == {
-        h: [chunk for chunk, _ in found] for h, found in terms.items()
+    assert {h: segment.terms.count(segment.terms.find(h)) for h in terms} == {
+        h: len(found) for h, found in terms.items()
     }
     assert segment.terms.keys().tolist() == sorted(h >> 24 for h in terms)
     texts = [file.source.content for file in files]
@@ -125,7 +125,7 @@ def test_a_segment_gives_back_what_was_written(tmp_path: Path) -> None:
     segment = written(tmp_path / "a.seg", files)
     check(segment, files)
     assert segment.trigram_docs(pack(b"zzz")).tolist() == []
-    assert segment.term_count(1) == 0
+    assert segment.terms.find(1) == -1
     segment.close()
 
 
