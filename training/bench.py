@@ -61,7 +61,7 @@ def _add(path: Path, name: str, chunks: list[Bag], place: list[tuple[str, int, i
     for start, end, line in zip(table.start.tolist(), table.end.tolist(), table.line.tolist(), strict=True):
         text = source.content[start:end]
         chunks.append(bag(text))
-        place.append((name, line, line + text.count(b"\n")))
+        place.append((name, line, line + text.count(b"\n", 0, -1)))
 
 
 def bag(text: bytes) -> Bag:

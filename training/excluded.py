@@ -19,6 +19,7 @@ EXCLUDED = Path(__file__).with_name("excluded.txt")
 COPIES = frozenset(
     {"vendor", "vendored", "third_party", "thirdparty", "3rdparty", "third-party", "node_modules", "deps"}
     | {"bower_components", "external", "extern", "externals", "site-packages", "testdata", "fixtures"}
+    | {"_vendor", "pods", "carthage"}
     | {"snapshots", "dist", "build"}
 )
 

@@ -71,7 +71,7 @@ def export(path: Path, name: str, tokens: Sequence[str], vectors: npt.ArrayLike,
     scales = np.abs(vectors).max(axis=1) / 127
     scales[scales == 0] = 1
     rows = np.rint(vectors / scales[:, None]).astype(np.int8)
-    content = rows.tobytes() + scales.tobytes() + "\n".join(tokens).encode()
+    content = rows.tobytes() + scales.tobytes() + "\n".join(tokens).encode() + f"{damping}".encode()
     digest = hashlib.blake2b(content, digest_size=8).hexdigest()
     fingerprint = f"static{FORMAT}-{vectors.shape[1]}-{digest}"
     write_static_model(

@@ -18,7 +18,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -107,12 +107,11 @@ def mine(mirrors: Path, out: Path, excluded: U64, row: Sequence[str]) -> dict[st
             f"{name}: the licence is {found or 'none that is known as permissive'}, not {licence}"
         )
     chance = random.Random(name)
-    known = frozenset(excluded.tolist())
-    code, docs, copies = _files(mirror, revision, known)
+    code, docs, copies = _files(mirror, revision, excluded)
     pairs, defined, n_bytes = _from_code(mirror, code, chance)
     for blob, content in mirror.contents(docs):
         pairs += [(pair, blob.number) for pair in prose_pairs(content, defined, chance)]
-    pairs += [(pair, 0) for pair in _from_commits(mirror, revision, known)]
+    pairs += [(pair, 0) for pair in _from_commits(mirror, revision, excluded)]
     kept = _kept(pairs, chance)
     save(out / (name.replace("/", "+") + ".npz"), kept)
     told = {
@@ -127,7 +126,7 @@ def mine(mirrors: Path, out: Path, excluded: U64, row: Sequence[str]) -> dict[st
     return told
 
 
-def _files(mirror: Mirror, revision: str, excluded: Set[int]) -> tuple[list[Blob], list[Blob], int]:
+def _files(mirror: Mirror, revision: str, excluded: U64) -> tuple[list[Blob], list[Blob], int]:
     """Return files of code, up to CODE_BYTES, documentation, and how many are copies of excluded files."""
     code: list[Blob] = []
     docs: list[Blob] = []
@@ -135,7 +134,7 @@ def _files(mirror: Mirror, revision: str, excluded: Set[int]) -> tuple[list[Blob
     for blob in sorted(mirror.files(revision), key=lambda blob: (is_test(blob.path), blob.oid)):
         if not 200 <= blob.nbytes <= LIMITS.file_bytes_max or is_copied(blob.path):
             continue
-        if blob.number in excluded:
+        if _is_among(blob.number, excluded):
             copies += 1
         elif blob.path.endswith(DOC_SUFFIXES):
             docs.append(blob)
@@ -143,6 +142,11 @@ def _files(mirror: Mirror, revision: str, excluded: Set[int]) -> tuple[list[Blob
             code.append(blob)
             size += blob.nbytes
     return code, docs[:3_000], copies
+
+
+def _is_among(number: int, excluded: U64) -> bool:
+    at = int(np.searchsorted(excluded, np.uint64(number)))  # in order; 17 million are too many for a set
+    return at < len(excluded) and int(excluded[at]) == number
 
 
 def _is_code(path: bytes) -> bool:
@@ -174,7 +178,7 @@ def _from_code(
 _BLOB_AFTER = re.compile(rb"(?m)^index [0-9a-f]+\.\.([0-9a-f]{16})")
 
 
-def _from_commits(mirror: Mirror, revision: str, excluded: Set[int]) -> Iterator[Pair]:
+def _from_commits(mirror: Mirror, revision: str, excluded: U64) -> Iterator[Pair]:
     for subject, patch in mirror.changes(revision, COMMITS):
         if len(patch) > 60_000:
             continue
@@ -182,7 +186,7 @@ def _from_commits(mirror: Mirror, revision: str, excluded: Set[int]) -> Iterator
         for part in re.split(rb"(?m)^diff --git ", patch)[1:]:
             path = part.split(b"\n", 1)[0].rpartition(b" b/")[2]
             after = _BLOB_AFTER.search(part)
-            copy = after is not None and int(after[1], 16) in excluded
+            copy = after is not None and _is_among(int(after[1], 16), excluded)
             if _is_code(path) and not is_copied(path) and not copy:
                 files.append((path, part))
         pair = commit_pair(subject, files)

@@ -40,6 +40,7 @@ _FAMILY = {
 }
 _LINE = {family: re.compile(rb"^[ \t]*" + mark + rb"[ \t]?(.*)$") for family, mark in _MARK.items()}
 _DOCSTRING = re.compile(rb'^[ \t]*(?:@\w+[ \t]+)?[rRuU]?(?:~[sS])?("""|\'\'\')', re.M)
+_LONG_TEXT = re.compile(rb'[=(,\[{:+ \t](?:~\w|[rRbBuUfF]{0,2})("""|\'\'\')(?:(?!\1).)*$')
 _NOT_PROSE = re.compile(
     rb"copyright|licen[cs]e|SPDX|all rights reserved|eslint|noqa|pylint|rubocop:|istanbul|@generated|"
     rb"do not edit|https?://\S+$|TODO|FIXME|XXX|nolint|swiftlint|coding[:=]|#region|#endregion|\bpragma\b",
@@ -154,6 +155,10 @@ def _blocks(language: str, lines: list[bytes]) -> Iterator[tuple[int, int, bytes
         found = mark.match(line)
         if not found:
             i += 1
+            if docstrings and (begun := _LONG_TEXT.search(line)) and line.count(begun[1]) % 2:
+                while i < n and begun[1] not in lines[i]:
+                    i += 1
+                i += 1  # what ends a text that is no docstring begins none
             continue
         j, text = i, []
         while j < n and (found := mark.match(lines[j])):
