@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Stopwatch, link_or_copy, private_daemon, record, summary
+from benchmarks.text import AT_REST, settle
 from daemon import client
 
 DOES = (
@@ -61,8 +62,9 @@ def main() -> int:
         for share in map(float, options.shares.split(",")):
             folder = (options.keep or Path(scratch)) / f"share-{share:g}"
             tree = part_of(options.corpus.resolve(), share, folder / "tree")
-            with private_daemon(folder), client.connect(start=False) as connection:
+            with private_daemon(folder, **AT_REST), client.connect(start=False) as connection:
                 connection.call("add", {"path": str(tree), "wait": True}, timeout=3600)
+                settle(connection)
                 result[f"{share:g}"], raw[f"{share:g}"] = measure(connection, tree, options.limit)
     record(f"questions-{options.corpus.name}", result, raw)
     return 0
@@ -104,7 +106,7 @@ def measure(connection: client.Connection, tree: Path, limit: int) -> tuple[dict
     status = connection.call("status", {})
     told = {
         "files": sum(root["files"] for root in status["roots"]),
-        "chunks": status["pool"]["used"] if "pool" in status else None,
+        "chunks": status["index"]["chunks"],
         "client": summary(at_client),
         "daemon": summary(in_daemon),
         "steps, asked again": {name: summary(times) for name, times in steps.items()},
