@@ -44,24 +44,25 @@ def pack(content: bytes) -> bytes:
 
 def unpack_parts(packed: U8, parts: Parts) -> bytes:
     """Return parts of blocks, joined. Raises ValueError if a block does not hold what it should."""
-    return native.unpack_parts(_decoder(), packed, parts)
+    return native.unpack_parts(_decoders(), packed, parts)
 
 
 @cache
-def _decoder() -> int:
-    """Return the address of the decoder in the library that lz4's wheel brings or links to.
+def _decoders() -> tuple[int, int]:
+    """Return the addresses of the decoders in the library that lz4's wheel brings or links to.
 
     Raises NotInstalled.
     """
     library = ctypes.CDLL(lz4.block._block.__file__)
     try:
-        found = ctypes.cast(library.LZ4_decompress_safe, ctypes.c_void_p).value
+        found = library.LZ4_decompress_safe, library.LZ4_decompress_safe_partial
     except AttributeError as error:
         raise NotInstalled(
             f"this build of lz4 hides its decoder ({error}); install lz4's own wheel"
         ) from error
-    assert found is not None
-    return found
+    whole, part = (ctypes.cast(each, ctypes.c_void_p).value for each in found)
+    assert whole and part
+    return whole, part
 
 
 def line_starts(table: U8) -> U32:
