@@ -32,7 +32,9 @@ from search.grep import Sweep
 
 log = logging.getLogger("einstein.scanners")
 
-SMALL_BYTES = 2 << 20  # candidates below it are read here: 3 ms, less than two processes save
+# Candidates below it, divided by the processes, are read here: two of them take as long for 8 MB as one
+# thread does. That is 10 ms, in which the interpreter is mostly left to others.
+SMALL_BYTES = 16 << 20
 AHEAD = 2  # batches beyond one for each process that a search has under way or waiting to be shown
 IDLE_S = 300.0  # after which a scan process that nobody needs ends
 _ATTEMPTS = 2
@@ -59,7 +61,7 @@ class Scanners:
         batches = sweep.batches()
         left = lines_max
         tasks = (Task(batch, spec, left, deadline, frozenset(segments)) for batch in batches)
-        if sweep.nbytes <= SMALL_BYTES:
+        if sweep.nbytes * self.n <= SMALL_BYTES:
             for task in tasks:
                 sweep.budget.check()
                 yield (scanned := scan(task, sweep.pattern, segments.__getitem__))

@@ -18,6 +18,7 @@ import numpy as np
 from indexer.records import I64, U8, U16, U32, Bool
 from indexer.store.postings import decode, keep, mark, spans
 from search.regex_trigrams import TrigramQuery
+from search.runs import is_first
 
 # Costs on one core, measured on Linux 6.1: using a posting list, per list and per entry; reading a document
 # or page, by itself and per byte (unpacked at 3 GB/s, searched at 2).
@@ -149,8 +150,7 @@ class _Docs(_Pages):
         if self._segment.n_pages == self.n:
             return pages
         docs: I64 = self._segment.page_doc[pages]
-        first: Bool = np.diff(docs, prepend=-1) != 0
-        return docs[first]
+        return docs[is_first(docs)]
 
     def keep(self, key: int, found: I64) -> I64:
         flags: Bool = np.zeros(self.n, np.bool_)

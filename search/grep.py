@@ -22,9 +22,12 @@ from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals, pages_of
 from search.facts import RootFacts
 from search.lines import LinePattern
+from search.runs import firsts
 from search.trust import Trust
 
-# Content of one batch. The first is shown soon, the last ones do not leave one process waiting for another.
+# Content of one batch. What is little is one. Of more, the first is shown soon, and the last ones do not
+# leave one process waiting for another.
+ONE_BATCH_BYTES = 3 << 20  # 4 ms
 FIRST_BATCH_BYTES = 1 << 20
 BATCH_BYTES_MIN = 1 << 21
 BATCH_BYTES_MAX = 1 << 23  # some milliseconds of work, some hundred files
@@ -96,7 +99,7 @@ def candidates(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots
         if len(pages):
             masks[-1][pages] = True
             docs = segment.page_doc[pages]
-            first = np.flatnonzero(np.diff(docs, prepend=-1))
+            first = firsts(docs)
             nbytes = np.add.reduceat(segment.page_at[pages + 1] - segment.page_at[pages], first)
             found.append(np.stack((base + docs[first], nbytes)))
     docs, nbytes = np.concatenate(found, axis=1)
@@ -116,7 +119,7 @@ def batches(snapshot: Snapshot, facts: RootFacts, found: Candidates, file_bytes_
     segments = tuple(str(segment.path) for segment in snapshot.segments)
     ends = np.cumsum(found.nbytes)
     total = int(ends[-1]) if len(ends) else 0
-    room = FIRST_BATCH_BYTES
+    room = FIRST_BATCH_BYTES if total > ONE_BATCH_BYTES else total
     low = 0
     while low < len(slots):
         before = int(ends[low - 1]) if low else 0

@@ -23,6 +23,7 @@ from search.fixed import Spans, fixed_finder
 from search.matcher import Case, Matcher
 from search.probes import Finder
 from search.regex_syntax import Node
+from search.runs import firsts
 from search.stretch import Stretch
 from search.windows import windows
 
@@ -96,7 +97,7 @@ class LineFinder:
     def _find_singly(self, stretch: Stretch, every: bool) -> Spans:
         """Cut every document out of its surroundings."""
         found = _Spans()
-        begins = np.flatnonzero(np.diff(stretch.ordinals, prepend=-1))
+        begins = firsts(stretch.ordinals)
         ends = stretch.end[np.append(begins[1:], len(stretch.end)) - 1]
         for start, end in zip(stretch.start[begins].tolist(), ends.tolist(), strict=True):
             inside = _Spans()

@@ -28,6 +28,7 @@ from search.rank import PER_FILE
 from search.reading import Reading
 from search.regex_syntax import can_be_empty
 from search.regex_trigrams import TrigramQuery
+from search.runs import firsts, is_first
 from search.stretch import Stretch, doc_stretches, page_stretches
 
 STRETCH_BYTES = 1 << 20  # unpacked at a time, between two looks at the clock
@@ -332,7 +333,7 @@ class _Found:
         """
         if self._lines_max is None or not len(doc):
             return False
-        per_doc = np.bincount(np.cumsum(np.diff(doc, prepend=doc[0]) != 0))
+        per_doc = np.diff(firsts(doc), append=len(doc))
         self._at_most += int(np.minimum(per_doc, PER_FILE).sum())
         self._uncounted.append((content, doc, start))
         if self._at_most < self._lines_wanted():
@@ -366,7 +367,9 @@ class _Found:
         if not len(piece):
             return True
         doc = stretch.ordinals[piece] + base
-        number = self._n_docs + np.cumsum(np.diff(doc, prepend=self._last) != 0)  # of its document, from 1
+        number = (
+            self._n_docs - int(doc[0] == self._last) + np.cumsum(is_first(doc))
+        )  # of its document, from 1
         if self.docs_max is not None and number[-1] > self.docs_max:
             keep = int(np.searchsorted(number, self.docs_max, side="right"))
             doc, piece, start, end, number = doc[:keep], piece[:keep], start[:keep], end[:keep], number[:keep]
@@ -376,7 +379,7 @@ class _Found:
         self._starts.append(start - origin)
         self._ends.append(end - origin)
         if self.reading is not None:
-            self.reading.note(base, segment, stretch, piece[np.diff(piece, prepend=-1) != 0])
+            self.reading.note(base, segment, stretch, piece[is_first(piece)])
         enough = self.docs_max is not None and self._n_docs >= self.docs_max
         if enough or self.lines_do(stretch.content, doc, start):
             self.reason = "documents"
@@ -386,7 +389,7 @@ class _Found:
         none = np.empty(0, np.int64)
         doc = np.concatenate([none, *self._docs])
         start, end = np.concatenate([none, *self._starts]), np.concatenate([none, *self._ends])
-        first = np.flatnonzero(np.diff(doc, prepend=-1))
+        first = firsts(doc)
         counts = np.diff(first, append=len(doc))
         kept = np.arange(len(doc)) - np.repeat(first, counts) < self.per_doc
         return TextMatches(

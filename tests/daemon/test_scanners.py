@@ -35,6 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanners]:
     monkeypatch.setattr(grep, "BATCH_BYTES_MAX", 100)
+    monkeypatch.setattr(grep, "ONE_BATCH_BYTES", 0)
     monkeypatch.setattr(grep, "FIRST_BATCH_BYTES", 100)
     made = Scanners(2)
     yield made
