@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+enum { FETCHED_BYTES = 1024, LINE_BYTES = 64 };
+
 /* As LZ4_decompress_safe: returns the bytes written to `out`, which has `room`; less than 0 is a failure. */
 typedef int (*decoder)(const char *packed, char *out, int packed_bytes, int room);
 /* As LZ4_decompress_safe_partial: the same, but stops after `wanted` bytes. */
@@ -27,6 +29,8 @@ int64_t unpack_parts(decoder decode, part_decoder decode_part, const char *packe
             end = in->begin[last] + in->length[last];
             if (in->begin[last] < 0 || in->length[last] < 0 || end > size) return last;
         }
+        if (last < in->n && in->low[last] >= 0 && in->low[last] < n_packed - FETCHED_BYTES)
+            for (int64_t at = 0; at < FETCHED_BYTES; at += LINE_BYTES) __builtin_prefetch(packed + in->low[last] + at);
         if (low < 0 || low > in->high[i] || in->high[i] > n_packed) return i;
         if (size > INT32_MAX || in->high[i] - low > INT32_MAX) return i;
         int head = !apart && begin == 0; /* of the block */
