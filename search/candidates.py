@@ -11,6 +11,7 @@ are decoded.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -34,6 +35,8 @@ SHARE_KEPT = 0.5
 class Contents(Protocol):
     """What text search needs of a segment."""
 
+    @property
+    def path(self) -> Path: ...
     @property
     def n_docs(self) -> int: ...
     @property

@@ -13,6 +13,7 @@ matches only where there is no way round it:
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,11 +35,21 @@ LINE_NS = 100
 _ANY_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 
 
+@dataclass(frozen=True, slots=True)
+class LineSpec:
+    """What a finder is made of."""
+
+    pattern: str
+    case: Case
+    lines: bool  # nothing matches a newline
+
+
 class LineFinder:
     """Looks for a pattern, none of whose matches holds a newline."""
 
     def __init__(self, matcher: Matcher) -> None:
         """Choose the way; `matcher` may be compiled for lines or match no newline anyway."""
+        self.spec = LineSpec(matcher.pattern, matcher.case, matcher.lines)
         self._match = matcher.match
         self.whole_docs = matcher.by_itself  # \A or \z: it wants all pages of a document
         node = None if matcher.by_itself else matcher.node

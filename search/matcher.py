@@ -46,7 +46,7 @@ class Matcher:
         query  what the trigrams of a text with a match fulfil, if the caller knows; else it is worked out
         lines  nothing matches a newline
         """
-        self.pattern = pattern
+        self.pattern, self.case, self.lines = pattern, case, lines
         self.fold = _folds(pattern, case)
         # The bound method gives a span and makes no match object: 0.7 us a call instead of 3.
         encoded = pattern.encode("utf-8", "surrogateescape")
