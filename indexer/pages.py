@@ -3,8 +3,8 @@
 Posting lists of trigrams name pages, not documents: a large file contains nearly every trigram somewhere, and
 would be a candidate for nearly every query. A page is a run of whole lines of at most PAGE_BYTES, longer only
 where one line is; most documents are one page. The candidates of the median of 61 patterns in Linux 6.1 are
-47 MB with pages of 64 KiB, 21 with 16 KiB, 16 with 12 KiB; trigrams, contents and line tables take 45.8, 48.5
-and 48.2 % of the source. No line crosses pages, so a query that matches within a line may ask
+47 MB with pages of 64 KiB, 21 with 16 KiB, 16 with 12 KiB; trigrams, contents and line tables take 45, 49 and
+51 % of the source. No line crosses pages, so a query that matches within a line may ask
 pages; whatever else is asked, asks documents.
 """
 
