@@ -41,7 +41,7 @@ MATCHING = 0.8  # share of the first ones that are taken to match
 LINES_MIN = 64
 LONG_BYTES = 1 << 20
 LINES_OF_DOC = 1.5  # as many a document is taken to have at first
-FEW = 128  # candidates that are not worth being read in many turns
+FEW = 192  # candidates that are not worth being read in many turns
 READ_MORE = 2  # candidates that a search which may stop early is ready to read, for each document it wants
 
 

@@ -2,7 +2,7 @@
 
 Neighbouring documents are joined, each followed by SEPARATOR, until a block has BLOCK_BYTES; a document with
 several pages has a block for each of them. So a page lies in one block, and reading it costs one call. Linux
-6.1 shrinks to 34 %, packed at 650 MB/s and unpacked at 3.2 GB/s on one core: a whole scan loses less time to
+6.1 shrinks to 37 %, packed at 650 MB/s and unpacked at 3.3 GB/s on one core: a whole scan loses less time to
 it than it wins from the memory that stays free (zstd: 23 %, unpacked at 1.4 GB/s). With 64 KiB a block it
 would be 3 % less, and reading a single small file would take three times as long.
 
