@@ -80,6 +80,7 @@ class OpenIndex:
             embedder=self.embedder,
             kernel=self.kernel,
             board=self.board,
+            elsewhere=self.scanners,
         )
 
     def _kernel_report(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One batch of files of an exhaustive search, read and encoded; and the process that does nothing else."""
+"""What scan processes do: batches of exhaustive searches, read and encoded; portions of ranked ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import msgspec
 
 from config.errors import EinsteinError
 from daemon.codec import encode
+from indexer.records import I64
 from indexer.store.segment import Segment
 from search.batch import Batch, BatchResult, PatternSpec, cut, line_pattern, read_batch
-from search.lines import LinePattern
+from search.far import finder_of, matches_in
+from search.lines import LinePattern, LineSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,22 @@ class Task:
     lines_max: int  # 0: no limit
     deadline: float  # time.monotonic(), which all processes of a machine share
     segments: frozenset[str]  # all that the search may still ask for; others need not stay open
+
+    @property
+    def nbytes(self) -> int:
+        """How much there is to read."""
+        return self.batch.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class FindTask:
+    """A portion of a ranked search; picklable."""
+
+    segment: str
+    pages: I64
+    spec: LineSpec
+    segments: frozenset[str]
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +112,22 @@ class _Opened:
 
 
 def serve(connection: Connection) -> None:
-    """Read batches until the other side closes the connection."""
+    """Say that all is loaded, then do tasks until the other side closes the connection."""
     opened = _Opened()
+    connection.send(READY)
     while True:
         try:
-            task: Task = connection.recv()
+            task: Task | FindTask = connection.recv()
         except (EOFError, OSError):
             return
         opened.forget_all_but(task.segments)
         try:
-            connection.send(scan(task, line_pattern(task.spec), opened))
+            if isinstance(task, Task):
+                connection.send(scan(task, line_pattern(task.spec), opened))
+            else:
+                connection.send(matches_in(opened(task.segment), task.pages, finder_of(task.spec)))
         except EinsteinError as error:
             connection.send(Failed(str(error)))
+
+
+READY = "ready"

@@ -8,6 +8,9 @@ little is not held up by ten that read everything, and those get their turns in 
 few batches ahead of what its client has read, so a client that does not read holds up nobody.
 
 The same function reads a batch in both places. A process that dies is replaced, and its batch read once more.
+
+A ranked search that has read much and found little has portions searched here, too, once the processes run:
+it does not wait for their start.
 """
 
 from __future__ import annotations
@@ -19,26 +22,36 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from config.errors import DaemonUnavailable, StoreError
 from config.threads import Thread
-from daemon.scan import Failed, Scanned, Task, scan
+from daemon.scan import READY, Failed, FindTask, Scanned, Task, scan
 from indexer.workers import pipe
 from search.batch import PatternSpec
+from search.budget import Budget
+from search.candidates import Contents
+from search.far import PageMatches, Portion
 from search.grep import Sweep
+from search.lines import LineSpec
 
 log = logging.getLogger("einstein.scanners")
 
-SMALL_BYTES = 2 << 20  # candidates below it are read here: 3 ms, less than two processes save
+# Candidates below it, divided by the processes, are read here: two of them take as long for 8 MB as one
+# thread does. That is 10 ms, in which the interpreter is mostly left to others.
+SMALL_BYTES = 16 << 20
+PORTIONS_PROCESSES_MIN = 2  # one would only be another place
 AHEAD = 2  # batches beyond one for each process that a search has under way or waiting to be shown
 IDLE_S = 300.0  # after which a scan process that nobody needs ends
 _ATTEMPTS = 2
 _LOOK_S = 0.1  # between looks at whether the client still wants the answer
 
-Outcome = Scanned | Failed | None  # None: the process ended, and another one too
+Work = Task | FindTask
+Done = Scanned | PageMatches
+Outcome = Done | Failed | None  # None: the process ended, and another one too
 
 
 class Scanners:
@@ -59,7 +72,7 @@ class Scanners:
         batches = sweep.batches()
         left = lines_max
         tasks = (Task(batch, spec, left, deadline, frozenset(segments)) for batch in batches)
-        if sweep.nbytes <= SMALL_BYTES:
+        if sweep.nbytes * self.n <= SMALL_BYTES:
             for task in tasks:
                 sweep.budget.check()
                 yield (scanned := scan(task, sweep.pattern, segments.__getitem__))
@@ -67,12 +80,44 @@ class Scanners:
                 if lines_max and left <= 0:
                     return
             return
-        yield from self._read_elsewhere(tasks, sweep)
+        for done in self._in_order(tasks, sweep.budget):
+            assert isinstance(done, Scanned)
+            yield done
 
-    def _read_elsewhere(self, tasks: Iterator[Task], sweep: Sweep) -> Iterator[Scanned]:
+    @property
+    def ready(self) -> bool:
+        """Whether portions are searched faster by the processes: they run, and are several. Starts them."""
+        if self.n < PORTIONS_PROCESSES_MIN:
+            return False
+        self._start()
+        for hand in self._hands:
+            if hand.asleep:
+                hand.asleep = False
+                self._jobs.put((0, next(self._order), _WAKE))
+        return all(hand.ready for hand in self._hands)
+
+    def find(
+        self, spec: LineSpec, portions: Iterable[Portion], segments: Sequence[Contents], budget: Budget
+    ) -> Iterator[tuple[Portion, PageMatches]]:
+        """Yield every portion of a ranked search with its matches, in order."""
+        under_way: deque[Portion] = deque()
+        paths = frozenset(str(segment.path) for segment in segments)
+
+        def tasks() -> Iterator[FindTask]:
+            for portion in portions:
+                under_way.append(portion)
+                at, pages = portion.segment.page_at, portion.pages
+                nbytes = int((at[pages + 1] - at[pages]).sum())
+                yield FindTask(str(portion.segment.path), pages, spec, paths, nbytes)
+
+        for done in self._in_order(tasks(), budget):
+            assert isinstance(done, PageMatches)
+            yield under_way.popleft(), done
+
+    def _in_order(self, tasks: Iterator[Work], budget: Budget) -> Iterator[Done]:
         self._start()
         finished: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
-        waiting: dict[int, Scanned] = {}
+        waiting: dict[int, Done] = {}
         jobs: dict[int, _Job] = {}
         shown = asked = 0
         try:
@@ -81,13 +126,13 @@ class Scanners:
                     number = shown + len(jobs)
                     jobs[number] = _Job(number, task, finished)
                     self._jobs.put((asked, next(self._order), jobs[number]))
-                    asked += task.batch.nbytes
+                    asked += task.nbytes
                     if len(jobs) >= self.n + AHEAD:
                         break
                 if not jobs:
                     return
                 while shown not in waiting:
-                    sweep.budget.check()
+                    budget.check()
                     try:
                         number, scanned = finished.get(timeout=_LOOK_S)
                     except queue.Empty:
@@ -127,12 +172,17 @@ class Scanners:
 @dataclass(slots=True)
 class _Job:
     number: int
-    task: Task
+    task: Work
     finished: queue.SimpleQueue[tuple[int, Outcome]]
     dropped: bool = False
 
 
-_Jobs = queue.PriorityQueue[tuple[int, int, _Job | None]]
+class _Wake:
+    """Has a process started again that nobody needed for a while."""
+
+
+_WAKE = _Wake()
+_Jobs = queue.PriorityQueue[tuple[int, int, _Job | _Wake | None]]
 
 
 class _Hand:
@@ -142,6 +192,8 @@ class _Hand:
         self._jobs = jobs
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self.ready = False  # the process runs and has loaded all
+        self.asleep = False  # it has ended, and the thread waits for work
         Thread(target=self._run, name="scan", daemon=True).start()
 
     @property
@@ -156,30 +208,41 @@ class _Hand:
             process.kill()
 
     def _run(self) -> None:
-        self._ensure()
+        self._wake()
         while True:
             try:
                 *_, job = self._jobs.get(timeout=IDLE_S)
             except queue.Empty:
                 self._end()
+                self.asleep = True
                 *_, job = self._jobs.get()
+                self.asleep = False
             if job is None:
                 self._end()
                 return
-            if not job.dropped:
+            if isinstance(job, _Wake):
+                self._wake()
+            elif not job.dropped:
                 job.finished.put((job.number, self._do(job.task)))
 
-    def _do(self, task: Task) -> Outcome:
+    def _wake(self) -> None:
+        """Have a process; if it ends at once, the first task will tell."""
+        try:
+            self._ensure()
+        except (EOFError, OSError):
+            self._end()
+
+    def _do(self, task: Work) -> Outcome:
         for _ in range(_ATTEMPTS):
-            connection = self._ensure()
             try:
+                connection = self._ensure()
                 connection.send(task)
-                scanned: Outcome = connection.recv()
+                done: Outcome = connection.recv()
             except (EOFError, OSError):
                 log.warning("scan process %d ended over a batch", self.pid)
                 self._end()
             else:
-                return scanned
+                return done
         return None
 
     def _ensure(self) -> Connection:
@@ -192,9 +255,12 @@ class _Hand:
                     stdin=subprocess.DEVNULL,
                     close_fds=True,
                 )
+            assert self._connection.recv() == READY
+            self.ready = True
         return self._connection
 
     def _end(self) -> None:
+        self.ready = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -1,9 +1,10 @@
 """Where a document is cut into pages. Pure.
 
 Posting lists of trigrams name pages, not documents: a large file contains nearly every trigram somewhere, and
-would be a candidate for nearly every query. (Of the bytes that `PM_RESUME` made candidates in Linux 6.1, nine
-tenths lay in files above 64 KiB.) A page is a run of whole lines of at most PAGE_BYTES, longer only where one
-line is; most documents are one page. No line crosses pages, so a query that matches within a line may ask
+would be a candidate for nearly every query. A page is a run of whole lines of at most PAGE_BYTES, longer only
+where one line is; most documents are one page. The candidates of the median of 61 patterns in Linux 6.1 are
+47 MB with pages of 64 KiB, 21 with 16 KiB, 16 with 12 KiB; trigrams, contents and line tables take 45, 49 and
+51 % of the source. No line crosses pages, so a query that matches within a line may ask
 pages; whatever else is asked, asks documents.
 """
 
@@ -16,8 +17,8 @@ import numpy as np
 from indexer.records import U32
 from indexer.trigram import KEY_BITS, trigrams_of
 
-PAGE_BYTES = 1 << 16
-_SHARES = 100  # of a huge document: two neighbouring pages are larger than one of these, so 256 pages suffice
+PAGE_BYTES = 12 << 10
+_SHARES = 127  # of a huge document: two neighbouring pages are larger than one of these, so 256 pages suffice
 
 
 def page_starts(content: bytes) -> list[int]:

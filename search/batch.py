@@ -24,6 +24,7 @@ from search.line_matches import matching_lines_of
 from search.lines import LinePattern
 from search.live import look_at
 from search.matcher import Case
+from search.runs import firsts
 from search.stretch import Stretch, page_stretches, stretch_of_text
 
 STRETCH_BYTES = 1 << 21  # unpacked at a time: much less costs array calls, much more the processor's cache
@@ -207,7 +208,7 @@ class _Found:
         if not self._doc:
             return []
         doc = np.concatenate(self._doc)
-        first = np.flatnonzero(np.diff(doc, prepend=-1))
+        first = firsts(doc)
         low, high = np.zeros((2, int(doc_of.max()) + 1), np.int64)
         low[doc[first]], high[doc[first]] = first, np.append(first[1:], len(doc))
         position = np.flatnonzero(high[doc_of])

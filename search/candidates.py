@@ -4,20 +4,22 @@ Lists are read rarest first. Reading them stops as soon as the next one would co
 is judged by what the last ones ruled out: the trigrams of one word stand together, so after two or three
 lists the others say nothing new. Whatever a list that was left out would have told, verification finds.
 
-A list is either taken as numbers, the first one, or as flags of all pages (`holds`): a bitmap is unpacked to
-flags in 2 us and costs the same however many pages it names. A folded query is an "and" of "or"s: its many
-spellings are looked up in the key table in one search, and only those that occur are decoded.
+The first list is taken as numbers, and those that the next ones do not have are left out. A folded query is
+an "and" of "or"s: its many spellings are looked up in the key table in one search, and only those that occur
+are decoded.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from indexer.records import I64, U8, U16, U32, Bool
-from indexer.store.postings import codec_of, decode, flags, spans
+from indexer.store.postings import decode, keep, mark, spans
 from search.regex_trigrams import TrigramQuery
+from search.runs import is_first
 
 # Costs on one core, measured on Linux 6.1: using a posting list, per list and per entry; reading a document
 # or page, by itself and per byte (unpacked at 3 GB/s, searched at 2).
@@ -33,6 +35,8 @@ SHARE_KEPT = 0.5
 class Contents(Protocol):
     """What text search needs of a segment."""
 
+    @property
+    def path(self) -> Path: ...
     @property
     def n_docs(self) -> int: ...
     @property
@@ -116,12 +120,16 @@ class _Pages:
     def members(self, key: int) -> I64:
         """Return the sorted pages that contain a trigram."""
         data, count, n_pages = self._list(key)
-        pages: I64 = decode(data, count, codec_of(count, len(data), n_pages), n_pages).astype(np.int64)
+        pages: I64 = decode(data, count, n_pages).astype(np.int64)
         return pages
 
-    def holds(self, key: int) -> Bool:
-        """Return which pages contain a trigram."""
-        return flags(*self._list(key))
+    def keep(self, key: int, found: I64) -> I64:
+        """Return those of some pages that contain a trigram."""
+        return keep(*self._list(key), found)
+
+    def mark(self, key: int, flags: Bool) -> None:
+        """Set the flags of the pages that contain a trigram."""
+        mark(*self._list(key), flags)
 
     def _list(self, key: int) -> tuple[U8, int, int]:
         low, high = self._bounds[key]
@@ -145,15 +153,18 @@ class _Docs(_Pages):
         if self._segment.n_pages == self.n:
             return pages
         docs: I64 = self._segment.page_doc[pages]
-        first: Bool = np.diff(docs, prepend=-1) != 0
-        return docs[first]
+        return docs[is_first(docs)]
 
-    def holds(self, key: int) -> Bool:
+    def keep(self, key: int, found: I64) -> I64:
+        flags: Bool = np.zeros(self.n, np.bool_)
+        self.mark(key, flags)
+        return found[flags[found]]
+
+    def mark(self, key: int, flags: Bool) -> None:
         if self._segment.n_pages == self.n:
-            return super().holds(key)
-        out: Bool = np.zeros(self.n, np.bool_)
-        out[self.members(key)] = True
-        return out
+            super().mark(key, flags)
+        else:
+            flags[self.members(key)] = True
 
     def nbytes(self, found: I64) -> int:
         return int(self._segment.doc_len[found].sum())
@@ -191,7 +202,7 @@ class _Narrowing:
             return self.narrow(item, found)
         if found is None:
             return self._units.members(item)
-        return found[self._units.holds(item)[found]]
+        return self._units.keep(item, found)
 
     def _verify_us(self, found: I64) -> float:
         """Return what reading these would cost, as far as they will be read."""
@@ -219,7 +230,7 @@ class _Narrowing:
         found: Bool = np.zeros(self._units.n, np.bool_)
         for key in query.keys:
             if key in self._counts:
-                found |= self._units.holds(key)
+                self._units.mark(key, found)
         for part in query.parts:
             if self._estimate(part):
                 members = self.narrow(part, None)

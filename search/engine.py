@@ -31,6 +31,7 @@ from search.changed import ChangedFiles
 from search.compiled import BadPattern
 from search.evaluate import Search, admitted, estimate_docs
 from search.facts import RootFacts, make_facts
+from search.far import Elsewhere
 from search.file_rank import rank_files, shipped_weights
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
 from search.gather import Candidates, about_files, at_definitions, at_files, enclosing, features, gather
@@ -64,12 +65,14 @@ class Engine:
         kernel: Kernel | None = None,
         board: States | None = None,
         now: Callable[[], float] = time.time,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """Without pool, embedder or kernel there is no meaning: words alone answer, and a warning says so."""
         self._reader = reader
         self._settings = settings
         self._board = board
         self._now = now
+        self._elsewhere = elsewhere
         self._changed = ChangedFiles()
         self._facts: dict[int, RootFacts] = {}
         self._meanings = Meanings(pool, embedder, kernel, settings.rank)
@@ -99,6 +102,7 @@ class Engine:
             per_doc=max(10, min(request.limit, 10_000)),
             lines_max=request.limit,
             text_budget_ms=self._settings.query.text_budget_ms,
+            elsewhere=self._elsewhere,
         )
         scope = _scope(request, facts)
         slots = admitted(plan, scope, search, _docs_max(plan, request))

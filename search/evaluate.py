@@ -22,6 +22,7 @@ from search.answer import StepReport
 from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals
 from search.facts import RootFacts, demoted_from
+from search.far import Elsewhere
 from search.filters import Surroundings, field_mask
 from search.lexical import TermLists, query_terms
 from search.lexis import in_places
@@ -98,6 +99,7 @@ class Search:
     per_doc: int = 10  # matches kept of one document
     lines_max: int = 10  # lines that are shown at most
     text_budget_ms: float = 2000.0
+    elsewhere: Elsewhere | None = None  # where much text is searched
     reading: Reading = field(init=False)
     evidence: list[Evidence] = field(default_factory=list)
     steps: list[StepReport] = field(default_factory=list)
@@ -243,6 +245,7 @@ def search_texts(
         finder=finder,
         query=query,
         reading=search.reading,
+        elsewhere=search.elsewhere,
     )
     return TextFound(places_of(found), len(found), found.candidates, found.reason)
 

@@ -22,9 +22,12 @@ from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals, pages_of
 from search.facts import RootFacts
 from search.lines import LinePattern
+from search.runs import firsts
 from search.trust import Trust
 
-# Content of one batch. The first is shown soon, the last ones do not leave one process waiting for another.
+# Content of one batch. What is little is one. Of more, the first is shown soon, and the last ones do not
+# leave one process waiting for another.
+ONE_BATCH_BYTES = 3 << 20  # 4 ms
 FIRST_BATCH_BYTES = 1 << 20
 BATCH_BYTES_MIN = 1 << 21
 BATCH_BYTES_MAX = 1 << 23  # some milliseconds of work, some hundred files
@@ -86,7 +89,7 @@ def candidates(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots
     """Return the files of `slots` that may match."""
     narrow = TrigramFilter(pattern.query)
     mask = facts.view.live_docs() if slots is facts.alive else facts.doc_mask(slots)
-    nbytes = np.zeros(snapshot.n_docs + 1, np.int64)  # of each document; the last entry stands for dead slots
+    found = [np.empty((2, 0), np.int64)]  # documents, and how much of each is to be read
     masks: list[Bool] = []
     for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
         pages = narrow.pages(segment, as_ordinals(mask, base, segment.n_docs))
@@ -95,16 +98,14 @@ def candidates(snapshot: Snapshot, facts: RootFacts, pattern: LinePattern, slots
         masks.append(np.zeros(segment.n_pages, np.bool_))
         if len(pages):
             masks[-1][pages] = True
-            np.add.at(
-                nbytes, base + segment.page_doc[pages], segment.page_at[pages + 1] - segment.page_at[pages]
-            )
-    if not nbytes.any():
-        none = np.empty(0, np.int64)
-        return Candidates(none, none, tuple(masks))
-    chosen = np.flatnonzero(slots & (nbytes[facts.doc] > 0))
-    paths = facts.paths[chosen].tolist()
-    chosen = chosen[sorted(range(len(paths)), key=paths.__getitem__)]
-    return Candidates(chosen, nbytes[facts.doc[chosen]], tuple(masks))
+            docs = segment.page_doc[pages]
+            first = firsts(docs)
+            nbytes = np.add.reduceat(segment.page_at[pages + 1] - segment.page_at[pages], first)
+            found.append(np.stack((base + docs[first], nbytes)))
+    docs, nbytes = np.concatenate(found, axis=1)
+    chosen = facts.slots_of(docs)
+    chosen = facts.in_path_order(chosen[slots[chosen]])
+    return Candidates(chosen, nbytes[np.searchsorted(docs, facts.doc[chosen])], tuple(masks))
 
 
 def batches(snapshot: Snapshot, facts: RootFacts, found: Candidates, file_bytes_max: int) -> Iterator[Batch]:
@@ -118,7 +119,7 @@ def batches(snapshot: Snapshot, facts: RootFacts, found: Candidates, file_bytes_
     segments = tuple(str(segment.path) for segment in snapshot.segments)
     ends = np.cumsum(found.nbytes)
     total = int(ends[-1]) if len(ends) else 0
-    room = FIRST_BATCH_BYTES
+    room = FIRST_BATCH_BYTES if total > ONE_BATCH_BYTES else total
     low = 0
     while low < len(slots):
         before = int(ends[low - 1]) if low else 0

@@ -102,7 +102,9 @@ class HitMaker:
         """Yield hits in order; a line is shown once."""
         shown: set[tuple[int, int]] = set()
         for low in range(0, len(ranking.order), ROWS_AT_ONCE):
-            for row in self._rows(ranking, ranking.order[low : low + ROWS_AT_ONCE]):
+            rows = list(self._rows(ranking, ranking.order[low : low + ROWS_AT_ONCE]))
+            self._disk.look_at_all(row.slot for row in rows)
+            for row in rows:
                 hit = self._hit(row, ranking)
                 if hit is None:
                     continue
@@ -150,15 +152,16 @@ class HitMaker:
         content = passage.content
         start, end = row.start - passage.offset, row.end - passage.offset
         low, high = line_span(content, start)
+        line = content[low:high]
         number = passage.line + content.count(b"\n", 0, low)
-        marks = self._marks(content[low:high], start - low, end - low)
-        shown = make_line(content[low:high], (0, high - low), number, marks, style.chars_max)
+        marks = self._marks(line, start - low, end - low)
+        shown = make_line(line, (0, high - low), number, marks, style.chars_max)
         symbol, kind = self._defined(row.segment, row.around) if row.around >= 0 else ("", "")
         return Hit(
             path=os.fsdecode(facts.paths[row.slot]),
             line=number,
-            column=column(content, low, start),
-            end_line=number + content.count(b"\n", start, max(start, end - 1)),
+            column=column(line, 0, start - low),
+            end_line=number + (content.count(b"\n", start, end - 1) if end > high else 0),
             kind=self._plan.types or "line",
             symbol=symbol,
             symbol_kind=kind,

@@ -13,6 +13,7 @@ matches only where there is no way round it:
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from search.fixed import Spans, fixed_finder
 from search.matcher import Case, Matcher
 from search.probes import Finder
 from search.regex_syntax import Node
+from search.runs import firsts
 from search.stretch import Stretch
 from search.windows import windows
 
@@ -33,11 +35,21 @@ LINE_NS = 100
 _ANY_BYTE = re.compile(r"(?<!\\)(?:\\\\)*\\C")
 
 
+@dataclass(frozen=True, slots=True)
+class LineSpec:
+    """What a finder is made of."""
+
+    pattern: str
+    case: Case
+    lines: bool  # nothing matches a newline
+
+
 class LineFinder:
     """Looks for a pattern, none of whose matches holds a newline."""
 
     def __init__(self, matcher: Matcher) -> None:
         """Choose the way; `matcher` may be compiled for lines or match no newline anyway."""
+        self.spec = LineSpec(matcher.pattern, matcher.case, matcher.lines)
         self._match = matcher.match
         self.whole_docs = matcher.by_itself  # \A or \z: it wants all pages of a document
         node = None if matcher.by_itself else matcher.node
@@ -96,7 +108,7 @@ class LineFinder:
     def _find_singly(self, stretch: Stretch, every: bool) -> Spans:
         """Cut every document out of its surroundings."""
         found = _Spans()
-        begins = np.flatnonzero(np.diff(stretch.ordinals, prepend=-1))
+        begins = firsts(stretch.ordinals)
         ends = stretch.end[np.append(begins[1:], len(stretch.end)) - 1]
         for start, end in zip(stretch.start[begins].tolist(), ends.tolist(), strict=True):
             inside = _Spans()

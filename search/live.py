@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import stat as stat_module
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from indexer.encoding import decode_live
+from indexer.native.look import same_files
 from search.facts import RootFacts
 
 _PRIVATE_KEY = b"-----BEGIN "
@@ -41,6 +42,14 @@ class Disk:
         if known is None:
             known = self._seen[slot] = self._look(slot)
         return known
+
+    def look_at_all(self, slots: Iterable[int]) -> None:
+        """Look at several files that will be asked for: those that are as indexed cost a third."""
+        new = [slot for slot in dict.fromkeys(slots) if slot not in self._seen and self._facts.paths[slot]]
+        view = self._facts.view
+        paths = [self._facts.paths[slot] for slot in new]
+        same = same_files(self._root, paths, view.size[new], view.mtime_ns[new])
+        self._seen.update((slot, _SAME) for slot, is_same in zip(new, same.tolist(), strict=True) if is_same)
 
     def count(self, state: str) -> int:
         """Return how many of the files looked at were in this state."""

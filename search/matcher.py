@@ -46,7 +46,7 @@ class Matcher:
         query  what the trigrams of a text with a match fulfil, if the caller knows; else it is worked out
         lines  nothing matches a newline
         """
-        self.pattern = pattern
+        self.pattern, self.case, self.lines = pattern, case, lines
         self.fold = _folds(pattern, case)
         # The bound method gives a span and makes no match object: 0.7 us a call instead of 3.
         encoded = pattern.encode("utf-8", "surrogateescape")
@@ -92,7 +92,7 @@ class Matcher:
 
     def find(self, content: bytes | memoryview, limit: int = PER_DOC) -> list[Span]:
         """Return the first `limit` matches as (start, end) bytes, not overlapping, in order."""
-        return list(self._spans(content, 0, 0, len(content), limit))
+        return self._spans(content, 0, 0, len(content), limit)
 
     def find_in(
         self, content: bytes | memoryview, start: int, end: int, limit: int, at: int | None = None
@@ -113,18 +113,16 @@ class Matcher:
         span: Span = self.match(UNANCHORED, content, start, end)[0]
         return None if span[0] < 0 else span
 
-    def _spans(
-        self, content: bytes | memoryview, at: int, start: int, end: int, limit: int
-    ) -> Iterator[Span]:
-        line_ends = end == start or content[end - 1] == _NEWLINE
-        for _ in range(limit):
-            low, high = self.match(UNANCHORED, content, at, end)[0]
+    def _spans(self, content: bytes | memoryview, at: int, start: int, end: int, limit: int) -> list[Span]:
+        found: list[Span] = []
+        match, line_ends = self.match, end == start or content[end - 1] == _NEWLINE
+        while at <= end and len(found) < limit:
+            low, high = span = match(UNANCHORED, content, at, end)[0]
             if low < 0 or (low == end and line_ends):
-                return
-            yield low, high
+                break
+            found.append(span)
             at = high if high > low else _next_character(content, high, end)
-            if at > end:
-                return
+        return found
 
 
 class AnyOf:

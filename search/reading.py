@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from indexer.records import I64
 from indexer.store.snapshot import Snapshot
 from search.candidates import Contents
@@ -40,17 +42,13 @@ class Reading:
         """
         if self._nbytes > KEPT_BYTES_MAX:
             return
-        content, passages = stretch.content, self._passages
-        columns = (
-            stretch.ordinals[positions] + base,
-            stretch.start[positions],
-            stretch.end[positions],
-            stretch.offset[positions],
-            segment.page_line[stretch.pieces[positions]],
-        )
-        for doc, start, end, offset, lines in zip(*(column.tolist() for column in columns), strict=True):
-            passages.setdefault(doc, []).append(Passage(content[start:end], offset, lines + 1))
-            self._nbytes += end - start
+        for ordinal, passage in passages_of(segment, stretch, positions):
+            self.add(base + ordinal, passage)
+
+    def add(self, doc: int, passage: Passage) -> None:
+        """Keep a piece of a document."""
+        self._passages.setdefault(doc, []).append(passage)
+        self._nbytes += len(passage.content)
 
     def keep(self, doc: int, content: bytes) -> None:
         """Keep a document."""
@@ -62,7 +60,17 @@ class Reading:
         for passage in reversed(self._passages.get(doc, ())):
             if passage.offset <= start and end <= passage.offset + len(passage.content):
                 return passage
-        return self._whole(doc)
+        segment, ordinal = self._snapshot.locate_doc(doc)
+        first, last = segment.doc_page[ordinal : ordinal + 2].tolist()
+        begins = segment.page_start[first:last]
+        page = first + int(np.searchsorted(begins, start, side="right")) - 1
+        if page + 1 < last and end > segment.page_start[page + 1]:
+            return self._whole(doc)
+        offset = int(segment.page_start[page])
+        content = segment.unpack_pages(np.array([page]))[: int(segment.doc_len[ordinal]) - offset]
+        passage = Passage(content, offset, int(segment.page_line[page]) + 1)
+        self.add(doc, passage)
+        return passage
 
     def content(self, doc: int) -> bytes:
         """Return the content of a document."""
@@ -81,3 +89,19 @@ class Reading:
         self._passages[doc] = [passage]
         self._nbytes += len(passage.content)
         return passage
+
+
+def passages_of(segment: Contents, stretch: Stretch, positions: I64) -> list[tuple[int, Passage]]:
+    """Return some pieces of a stretch of pages, each with the ordinal of its document."""
+    content = stretch.content
+    columns = (
+        stretch.ordinals[positions],
+        stretch.start[positions],
+        stretch.end[positions],
+        stretch.offset[positions],
+        segment.page_line[stretch.pieces[positions]],
+    )
+    return [
+        (ordinal, Passage(content[start:end], offset, lines + 1))
+        for ordinal, start, end, offset, lines in zip(*(column.tolist() for column in columns), strict=True)
+    ]

@@ -15,6 +15,7 @@ import numpy as np
 from indexer.records import I64, Bool
 from indexer.store.format import SEPARATOR
 from search.candidates import Contents, pages_of
+from search.runs import firsts, lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def page_stretches(segment: Contents, pages: I64, bytes_max: int) -> Iterator[St
         return
     last, ends = _ends_of_blocks(segment, pages)
     # A stretch ends with the block in which it passes a multiple of bytes_max.
-    yield from _cut(segment, pages, last[np.diff(ends // bytes_max, append=-1) != 0])
+    yield from _cut(segment, pages, last[lasts(ends // bytes_max)])
 
 
 def doc_stretches(segment: Contents, ordinals: I64, bytes_max: int) -> Iterator[Stretch]:
@@ -47,11 +48,11 @@ def doc_stretches(segment: Contents, ordinals: I64, bytes_max: int) -> Iterator[
     last, ends = _ends_of_blocks(segment, pages)
     # As above, and with the last page of a document.
     at = np.flatnonzero(_is_last(segment, pages[last]))
-    for stretch in _cut(segment, pages, last[at[np.diff(ends[at] // bytes_max, append=-1) != 0]]):
+    for stretch in _cut(segment, pages, last[at[lasts(ends[at] // bytes_max)]]):
         if len(stretch.ordinals) == len(np.unique(stretch.ordinals)):
             yield replace(stretch, pieces=stretch.ordinals)
             continue
-        begins = np.flatnonzero(np.diff(stretch.ordinals, prepend=-1))
+        begins = firsts(stretch.ordinals)
         docs = stretch.ordinals[begins]
         end = stretch.end[np.append(begins[1:], len(stretch.end)) - 1]
         whole = np.ones(len(docs), np.bool_)
@@ -68,7 +69,7 @@ def _is_last(segment: Contents, pages: I64) -> Bool:
 def _ends_of_blocks(segment: Contents, pages: I64) -> tuple[I64, I64]:
     """Return the position of the last page of each block, and how many bytes there are up to it."""
     block = np.searchsorted(segment.block_page, pages, side="right")
-    last = np.flatnonzero(np.diff(block, append=-1))
+    last = lasts(block)
     return last, np.cumsum(segment.page_at[pages + 1] - segment.page_at[pages])[last]
 
 

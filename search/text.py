@@ -9,10 +9,10 @@ that would reach past its document is looked for again inside of it. Patterns th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,12 +22,14 @@ from indexer.records import I64, U8, U32, Bool
 from indexer.store.format import PAGES_MAX
 from search.budget import Budget
 from search.candidates import Contents, TrigramFilter, as_ordinals, pages_of
+from search.far import FAR_BYTES, PORTION_BYTES, Elsewhere, PageMatches, Portion, count_lines, find_here
 from search.lines import LineFinder
 from search.matcher import PER_DOC, Matcher, Span
 from search.rank import PER_FILE
 from search.reading import Reading
 from search.regex_syntax import can_be_empty
 from search.regex_trigrams import TrigramQuery
+from search.runs import firsts, is_first
 from search.stretch import Stretch, doc_stretches, page_stretches
 
 STRETCH_BYTES = 1 << 20  # unpacked at a time, between two looks at the clock
@@ -39,7 +41,7 @@ MATCHING = 0.8  # share of the first ones that are taken to match
 LINES_MIN = 64
 LONG_BYTES = 1 << 20
 LINES_OF_DOC = 1.5  # as many a document is taken to have at first
-FEW = 128  # candidates that are not worth being read in many turns
+FEW = 192  # candidates that are not worth being read in many turns
 READ_MORE = 2  # candidates that a search which may stop early is ready to read, for each document it wants
 
 
@@ -96,6 +98,7 @@ def search_docs(
     finder: LineFinder | None = None,
     query: TrigramQuery | None = None,
     reading: Reading | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> TextMatches:
     """Return the documents that contain a match, and the first `per_doc` matches in each.
 
@@ -106,6 +109,7 @@ def search_docs(
     finder    finds matches in pages; None: what finds all matches of the matcher
     query     a stronger trigram condition on documents than the matcher's own, if the caller knows one
     reading   keeps what was unpacked and matches
+    elsewhere  searches what is much
 
     The result is a function of the arguments unless time runs out. Raises Cancelled.
     """
@@ -115,15 +119,16 @@ def search_docs(
     finder = finder or line_finder(matcher)
     pages = finder is not None
     plain = _Sources(snapshot, narrow, pages, query is not None)
-    for segment, base, units in plain.work(doc_mask) if order is None else _ordered(plain, doc_mask, order):
-        if order is not None and order.crowded and narrow.query.op != "all":
-            units = _crowded_first(segment, units, found.wanted(), pages)
-        if finder is not None:
-            going = _search_pages(segment, base, units, finder, found, budget)
-        else:
-            going = _search_documents(segment, base, units, matcher, found, budget)
-        if not going:
-            break
+    work = plain.work(doc_mask) if order is None else _ordered(plain, doc_mask, order)
+    if order is not None and order.crowded and narrow.query.op != "all":
+        work = (
+            (segment, base, _crowded_first(segment, units, found.wanted(), pages))
+            for segment, base, units in work
+        )
+    if finder is not None:
+        _search_pages(work, snapshot.segments, finder, found, budget, elsewhere)
+    else:
+        _search_documents(work, matcher, found, budget)
     return found.matches()
 
 
@@ -230,43 +235,75 @@ def line_finder(matcher: Matcher) -> LineFinder | None:
 
 
 def _search_pages(
-    segment: Contents, base: int, pages: I64, finder: LineFinder, found: _Found, budget: Budget
-) -> bool:
-    """Search pages; False if the search is to stop."""
-    at = segment.page_at
-    for part in _portions(pages, lambda some: at[some + 1] - at[some], found):
-        for stretch in page_stretches(segment, part, 2 * STRETCH_BYTES):
+    work: Iterable[Work],
+    segments: Sequence[Contents],
+    finder: LineFinder,
+    found: _Found,
+    budget: Budget,
+    elsewhere: Elsewhere | None,
+) -> None:
+    """Search pages until there is enough."""
+    portions = _page_portions(work, found)
+    for portion in portions:
+        if found.is_far:
+            _search_far(chain((portion,), portions), segments, finder, found, budget, elsewhere)
+            return
+        for stretch in page_stretches(portion.segment, portion.pages, 2 * STRETCH_BYTES):
             if budget.over():
                 found.reason = "time"
-                return False
+                return
             start, end = finder.find(stretch, True)
             piece = np.searchsorted(stretch.start, start, side="right") - 1
             inside = start < stretch.end[piece]  # what lies between documents is none of theirs
-            if not found.add_all(base, segment, stretch, piece[inside], start[inside], end[inside]):
-                return False
-    return True
+            if not found.add_all(portion, stretch, piece[inside], start[inside], end[inside]):
+                return
 
 
-def _search_documents(
-    segment: Contents, base: int, ordinals: I64, matcher: Matcher, found: _Found, budget: Budget
-) -> bool:
-    """Search whole documents; False if the search is to stop."""
-    for part in _portions(ordinals, lambda some: segment.doc_len[some], found):
-        for stretch in doc_stretches(segment, part, 2 * STRETCH_BYTES):
-            if not _search_stretch(stretch, base, matcher, found, budget):
-                return False
-    return True
+def _search_far(
+    portions: Iterable[Portion],
+    segments: Sequence[Contents],
+    finder: LineFinder,
+    found: _Found,
+    budget: Budget,
+    elsewhere: Elsewhere | None,
+) -> None:
+    if elsewhere is not None and elsewhere.ready:
+        searched = elsewhere.find(finder.spec, portions, segments, budget)
+    else:
+        searched = find_here(finder, portions)
+    for portion, matches in searched:
+        if not found.add_far(portion.base, matches):
+            return
+        if budget.over():
+            found.reason = "time"
+            return
 
 
-def _portions(units: I64, nbytes: Callable[[I64], I64 | U32], found: _Found) -> Iterator[I64]:
+def _page_portions(work: Iterable[Work], found: _Found) -> Iterator[Portion]:
+    for segment, base, pages in work:
+        at = segment.page_at
+        for part in _portions(pages, at[pages + 1] - at[pages], found):
+            yield Portion(segment, base, part)
+
+
+def _search_documents(work: Iterable[Work], matcher: Matcher, found: _Found, budget: Budget) -> None:
+    """Search whole documents until there is enough."""
+    for segment, base, ordinals in work:
+        for part in _portions(ordinals, segment.doc_len[ordinals], found):
+            for stretch in doc_stretches(segment, part, 2 * STRETCH_BYTES):
+                if not _search_stretch(stretch, base, matcher, found, budget):
+                    return
+
+
+def _portions(units: I64, nbytes: I64 | U32, found: _Found) -> Iterator[I64]:
     """Yield what to read next in ascending order, no more at a time than will probably do."""
     low = 0
     while low < len(units):
-        part = units[low : low + found.wanted()]
-        ends = np.cumsum(nbytes(part), dtype=np.int64)
-        part = part[: max(1, int(np.searchsorted(ends, STRETCH_BYTES, side="right")))]
-        low += len(part)
-        yield np.sort(part)
+        most, room = (len(units), PORTION_BYTES) if found.is_far else (found.wanted(), STRETCH_BYTES)
+        ends = np.cumsum(nbytes[low : low + most], dtype=np.int64)
+        high = low + max(1, int(np.searchsorted(ends, room, side="right")))
+        yield np.sort(units[low:high])
+        low = high
 
 
 def scan_docs(
@@ -332,14 +369,17 @@ class _Found:
         """
         if self._lines_max is None or not len(doc):
             return False
-        per_doc = np.bincount(np.cumsum(np.diff(doc, prepend=doc[0]) != 0))
+        per_doc = np.diff(firsts(doc), append=len(doc))
         self._at_most += int(np.minimum(per_doc, PER_FILE).sum())
         self._uncounted.append((content, doc, start))
         if self._at_most < self._lines_wanted():
             return False
+        self._count()
+        return self._lines >= self._lines_wanted()
+
+    def _count(self) -> None:
         self._lines += sum(count_lines(*matches) for matches in self._uncounted)
         self._uncounted, self._at_most = [], self._lines
-        return self._lines >= self._lines_wanted()
 
     def _lines_wanted(self) -> int:
         assert self._lines_max is not None
@@ -357,36 +397,63 @@ class _Found:
         matching = (self._n_docs + MATCHING) / (self._candidates + 1)
         return max(UNITS_MIN, int(docs / matching))
 
-    def add_all(
-        self, base: int, segment: Contents, stretch: Stretch, piece: I64, start: I64, end: I64
-    ) -> bool:
-        """Take the matches of many pages; False if there are documents enough."""
+    @property
+    def is_far(self) -> bool:
+        """Whether so much was read that the text must be rare."""
+        return self._bytes >= FAR_BYTES
+
+    def add_far(self, base: int, matches: PageMatches) -> bool:
+        """Take the matches of a portion; False if there is enough."""
+        self.read(matches.docs, matches.nbytes)
+        self._count()
+        if len(matches.ordinals):
+            self._take(matches.ordinals + base, matches.start, matches.end)
+            if self.reading is not None:
+                for ordinal, passage in matches.passages:
+                    self.reading.add(base + ordinal, passage)
+            self._lines += matches.lines
+            self._at_most = self._lines
+            enough = self.docs_max is not None and self._n_docs >= self.docs_max
+            if enough or (self._lines_max is not None and self._lines >= self._lines_wanted()):
+                self.reason = "documents"
+        return not self.reason
+
+    def add_all(self, portion: Portion, stretch: Stretch, piece: I64, start: I64, end: I64) -> bool:
+        """Take the matches of many pages; False if there is enough."""
         docs_read = 1 + int(np.count_nonzero(stretch.ordinals[1:] != stretch.ordinals[:-1]))
         self.read(docs_read, int((stretch.end - stretch.start).sum()))
         if not len(piece):
             return True
-        doc = stretch.ordinals[piece] + base
-        number = self._n_docs + np.cumsum(np.diff(doc, prepend=self._last) != 0)  # of its document, from 1
-        if self.docs_max is not None and number[-1] > self.docs_max:
-            keep = int(np.searchsorted(number, self.docs_max, side="right"))
-            doc, piece, start, end, number = doc[:keep], piece[:keep], start[:keep], end[:keep], number[:keep]
-        self._n_docs, self._last = int(number[-1]), int(doc[-1])
+        doc = stretch.ordinals[piece] + portion.base
         origin = stretch.start[piece] - stretch.offset[piece]
-        self._docs.append(doc)
-        self._starts.append(start - origin)
-        self._ends.append(end - origin)
+        kept = self._take(doc, start - origin, end - origin)
+        doc, piece, start = doc[:kept], piece[:kept], start[:kept]
         if self.reading is not None:
-            self.reading.note(base, segment, stretch, piece[np.diff(piece, prepend=-1) != 0])
+            self.reading.note(portion.base, portion.segment, stretch, piece[is_first(piece)])
         enough = self.docs_max is not None and self._n_docs >= self.docs_max
         if enough or self.lines_do(stretch.content, doc, start):
             self.reason = "documents"
         return not self.reason
 
+    def _take(self, doc: I64, start: I64, end: I64) -> int:
+        """Take matches of as many documents as are wanted; returns how many matches that are."""
+        first = is_first(doc)
+        first[0] = doc[0] != self._last
+        number = self._n_docs + np.cumsum(first)  # of its document, from 1
+        kept = len(doc)
+        if self.docs_max is not None and number[-1] > self.docs_max:
+            kept = int(np.searchsorted(number, self.docs_max, side="right"))
+        self._n_docs, self._last = int(number[kept - 1]), int(doc[kept - 1])
+        self._docs.append(doc[:kept])
+        self._starts.append(start[:kept])
+        self._ends.append(end[:kept])
+        return kept
+
     def matches(self) -> TextMatches:
         none = np.empty(0, np.int64)
         doc = np.concatenate([none, *self._docs])
         start, end = np.concatenate([none, *self._starts]), np.concatenate([none, *self._ends])
-        first = np.flatnonzero(np.diff(doc, prepend=-1))
+        first = firsts(doc)
         counts = np.diff(first, append=len(doc))
         kept = np.arange(len(doc)) - np.repeat(first, counts) < self.per_doc
         return TextMatches(
@@ -399,24 +466,6 @@ class _Found:
             candidates=self._candidates,
             bytes_read=self._bytes,
         )
-
-
-def count_lines(content: bytes, doc: I64, start: I64) -> int:
-    """Return how many lines the first matches of each document stand in, at most PER_FILE of a document.
-
-    doc, start  of each match, in order; `start` counts in `content`
-    """
-    lines = 0
-    last, of_doc, before = -1, 0, 0
-    for number, at in zip(doc.tolist(), start.tolist(), strict=True):
-        if number != last:
-            last, of_doc = number, 1
-        elif of_doc < PER_FILE and content.find(b"\n", before, at) >= 0:
-            of_doc += 1
-        else:
-            continue
-        lines, before = lines + 1, at
-    return lines
 
 
 def _search_stretch(stretch: Stretch, base: int, matcher: Matcher, found: _Found, budget: Budget) -> bool:

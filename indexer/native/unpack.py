@@ -33,10 +33,10 @@ class _Parts(ctypes.Structure):
     )
 
 
-def unpack_parts(decoder: int, packed: U8, parts: Parts) -> bytes:
+def unpack_parts(decoders: tuple[int, int], packed: U8, parts: Parts) -> bytes:
     """Return the parts, joined.
 
-    decoder  address of a function like LZ4_decompress_safe
+    decoders  addresses of functions like LZ4_decompress_safe and LZ4_decompress_safe_partial
     Raises ValueError if a block does not hold what it should.
     """
     columns = rows_of(parts.low, parts.high, parts.size, parts.begin, parts.length)
@@ -46,7 +46,7 @@ def unpack_parts(decoder: int, packed: U8, parts: Parts) -> bytes:
     # Room that nobody has seen yet: made as Python's own C code makes it, and filled before it is given away.
     content: bytes = _NEW_BYTES(None, int(parts.length.sum()))
     failed = _unpack_parts(
-        decoder,
+        *decoders,
         address(packed),
         len(packed),
         ctypes.byref(_Parts(len(parts.low), *row_addresses(columns))),
@@ -62,5 +62,6 @@ def unpack_parts(decoder: int, packed: U8, parts: Parts) -> bytes:
 
 _ADDRESS = ctypes.c_void_p
 _unpack_parts = function(
-    "unpack_parts", ctypes.c_int64, _ADDRESS, _ADDRESS, ctypes.c_int64, _ADDRESS, _ADDRESS, ctypes.c_char_p
-)
+    "unpack_parts", ctypes.c_int64,
+    _ADDRESS, _ADDRESS, _ADDRESS, ctypes.c_int64, _ADDRESS, _ADDRESS, ctypes.c_char_p,
+)  # fmt: skip

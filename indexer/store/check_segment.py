@@ -153,8 +153,11 @@ def _chunks(segment: Segment) -> Iterator[str]:
 
 
 def _trigram_lists(segment: Segment) -> Iterator[str]:
-    for counts, values in trigram_lists(segment):
-        yield from list_problems("tri_data", counts, values, segment.n_pages)
+    try:
+        for counts, values in trigram_lists(segment):
+            yield from list_problems("tri_data", counts, values, segment.n_pages)
+    except StoreCorrupt as error:
+        yield f"tri_data: {error}"
 
 
 def trigram_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
@@ -164,8 +167,7 @@ def trigram_lists(segment: Segment) -> Iterator[tuple[I64, U32]]:
         counts = segment.tri_count[first:last].astype(np.int64)
         length = np.diff(segment.tri_off[first : last + 1]).astype(np.int64)
         data = segment.tri_data[int(segment.tri_off[first]) : int(segment.tri_off[last])]
-        codec = postings.narrow_codec(counts, length, segment.n_pages)
-        yield counts, postings.decode_many(data, length, counts, codec, segment.n_pages)
+        yield counts, postings.decode_many(data, length, counts, segment.n_pages)
 
 
 def _trigrams(segment: Segment) -> Iterator[str]:

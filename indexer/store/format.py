@@ -26,7 +26,7 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
     digest, language, encoding, flags
                    of each document: 16 bytes, u8 (index into Table.languages), u8 (index into ENCODINGS), u16
     tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of pages in
-                   `tri_data` as postings.py has them, domain p, the codec told by count and length
+                   `tri_data` as postings.py has them, domain p
     term_*         the terms in order of their keys, the highest 40 bits of the hash (words.term_hash); the
                    lists of chunk numbers in `term_data` as chunk_lists.py has them, domain c. terms.py reads:
       first, low   how many terms stand before each value of the highest b bytes of the key, u32 [256^b + 1],
@@ -63,16 +63,16 @@ Worked example: "ab\\n" and "abc" as the documents 0 and 1. One block holds "ab\
 block_page = 0, 2, block_off = 0, 13; doc_start = 0, 6, 12, doc_len = 3, 3; each is
 one page: doc_page = 0, 1, 2, page_start = 0, 0, page_line = 0, 0; line_data = 3, line_off = 0, 1, 1.
 The trigrams are "ab\\n", a line of two bytes (other windows with a newline are left out), and "abc":
-tri_key = 0x61620a, 0x616263, tri_count = 1, 1, tri_data = 01 02 (bitmaps over two pages: one byte; the gap
-form is as long, and at equal length the bitmap wins). The terms are "abc" (hash b63ba14e19...) and "ab"
-(bd66757f61...), one in each chunk, once: term_first = 0, 2; term_low = b6 3b a1 4e 19 bd 66 75 7f 61;
-term_kind = 1, 1 (one posting, one byte: a bitmap), term_head = 0, 0, term_rare is empty, term_step = 0, 0,
-0, 2, 2, 0; term_data = 02 01; term_tf = 00 (code 0: once in the body, and the same), term_tf_rare is empty,
-term_tf_step = 0.
+tri_key = 0x61620a, 0x616263, tri_count = 1, 1, tri_data = 01 02 (bitmaps over two pages). The terms are
+"abc" (hash b63ba14e19...) and "ab" (bd66757f61...), one in each chunk, once: term_first = 0, 2; term_low =
+b6 3b a1 4e 19 bd 66 75 7f 61; term_kind = 1, 1 (one posting, one byte: a bitmap), term_head = 0, 0, term_rare
+is empty, term_step = 0, 0, 0, 2, 2, 0; term_data = 02 01; term_tf = 00 (code 0: once in the body, and the
+same), term_tf_rare is empty, term_tf_step = 0.
 
 FORMAT_VERSION guards the directory (its name ends in the version) and every file in it. History:
     1  first layout
     2  contents in LZ4 blocks; line tables; trigrams by page
+    3  pages of 12 KiB instead of 64; the lists of trigrams as codes
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ import struct
 
 import msgspec
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 MAGIC = b"EINSTSEG"
 PREAMBLE = struct.Struct("<8sIIQQII")  # the last field is the crc32 of the bytes before it
@@ -91,8 +91,8 @@ ALIGN = 64
 SEPARATOR = b"\n\0\n"
 NO_ROW = 0xFFFFFFFF
 NO_BLOB = 0  # blob ids start at 1
-DOCS_MAX = 32_000  # of a segment; the large ones of a gigabyte add as many pages again, at most
-PAGES_MAX = 65_535
+DOCS_MAX = 32_000  # of a segment
+PAGES_MAX = 65_535  # of a segment
 
 ENCODINGS: tuple[str, ...] = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")  # append, never reorder
 
@@ -189,6 +189,11 @@ class SegmentInfo(msgspec.Struct, frozen=True):
     content_bytes: int  # of all documents, separators not counted
     file_bytes: int
     section_bytes: dict[str, int]
+
+    @property
+    def pages(self) -> int:
+        """Pages of all documents."""
+        return self.section_bytes["page_start"] // 4
 
 
 def segment_name(segment_id: int) -> str:

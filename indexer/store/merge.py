@@ -249,8 +249,7 @@ def _trigram_block(part: _Input, pages: I64, low: int, high: int | None) -> _Pos
     counts = segment.tri_count[first:last].astype(np.int64)
     length = np.diff(segment.tri_off[first : last + 1]).astype(np.int64)
     data = segment.tri_data[int(segment.tri_off[first]) : int(segment.tri_off[last])]
-    codec = postings.narrow_codec(counts, length, segment.n_pages)
-    values = postings.decode_many(data, length, counts, codec, segment.n_pages)
+    values = postings.decode_many(data, length, counts, segment.n_pages)
     return _living(_Postings(segment.tri_key[first:last], counts, values), pages)
 
 

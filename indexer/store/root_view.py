@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from indexer.records import I64, Bool
 from indexer.store.catalog import FileChanged
+from indexer.store.postings import spans
 from indexer.store.segments import SegmentSet
 
 TURNED_MAX = 2000  # documents; above it the mask of rows is made anew
@@ -130,15 +131,12 @@ class RootView:
         """Return the slots of documents, in the order of `docs`; a document may have none or several."""
         first, more_docs, more_slots = self._slots
         slots = first[docs]
-        if not len(more_docs):
-            return slots[slots >= 0]
         low, high = np.searchsorted(more_docs, docs, "left"), np.searchsorted(more_docs, docs, "right")
-        parts = [
-            np.concatenate(([slot], more_slots[a:b]))
-            for slot, a, b in zip(slots.tolist(), low.tolist(), high.tolist(), strict=True)
-            if slot >= 0
-        ]
-        return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+        several = np.flatnonzero(high > low)
+        if len(several):
+            more = spans(low[several], (high - low)[several])
+            slots = np.insert(slots, np.repeat(several + 1, (high - low)[several]), more_slots[more])
+        return slots[slots >= 0]
 
     @cached_property
     def _live_docs(self) -> Bool:

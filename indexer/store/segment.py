@@ -225,8 +225,7 @@ class Segment:
             self.tri_data[int(self.tri_off[at]) : int(self.tri_off[at + 1])],
             int(self.tri_count[at]),
         )
-        codec = postings.codec_of(count, len(data), self.n_pages)
-        return postings.decode(data, count, codec, self.n_pages).astype(np.uint16)
+        return postings.decode(data, count, self.n_pages).astype(np.uint16)
 
     def trigram_docs(self, key: int) -> I64:
         """Return the sorted ordinals of the documents that contain a trigram."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.pages import page_starts
 from indexer.records import I64, U8, U32, U64, PreparedFile, SourceFile
 from indexer.store import chunk_lists, postings
 from indexer.store.blocks import BlockWriter
@@ -45,6 +46,23 @@ def write_segment(path: Path, segment_id: int, docs: Sequence[Doc]) -> SegmentIn
         n_refs = sum(len(file.parsed.references) for file in files)
         counts = Counts(len(docs), int(chunk_base[-1]), n_defs, n_refs, names, trigrams, terms)
         return out.finish(counts, languages, content_bytes)
+
+
+def cut(docs: Sequence[Doc], docs_max: int, bytes_max: int) -> Iterator[list[Doc]]:
+    """Cut documents into those of several segments, each within these limits and PAGES_MAX."""
+    part: list[Doc] = []
+    nbytes = pages = 0
+    for doc in docs:
+        content = doc[1].source.content
+        own = len(page_starts(content))
+        full = len(part) >= docs_max or nbytes + len(content) > bytes_max or pages + own > PAGES_MAX
+        if part and full:
+            yield part
+            part, nbytes, pages = [], 0, 0
+        part.append(doc)
+        nbytes += len(content)
+        pages += own
+    yield part
 
 
 class ListWriter:

@@ -16,6 +16,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from indexer.store.format import PAGES_MAX
+
 SMALLEST_TIER_BYTES = 1 << 20
 DEAD_SHARE_MAX = 0.3
 INPUTS_MAX = 64  # segments of one merge
@@ -31,6 +33,7 @@ class Size:
     dead_docs: int
     nbytes: int
     dead_bytes: int
+    pages: int
 
     @property
     def live_docs(self) -> int:
@@ -105,14 +108,18 @@ def tier(nbytes: int, fanout: int) -> int:
 def _fitting(sizes: Sequence[Size], docs_max: int, bytes_max: int, skip: bool = False) -> list[int]:
     """Take the smallest first, within the limits of one segment; `skip`: leave out what does not fit."""
     chosen: list[int] = []
-    docs = nbytes = 0
+    docs = nbytes = pages = 0
     for size in sorted(sizes, key=_by_size)[:INPUTS_MAX]:
-        more_docs, more_bytes = docs + size.live_docs, nbytes + size.live_bytes
-        if more_docs > docs_max or (more_bytes > bytes_max and chosen):
+        more_docs, more_bytes, more_pages = (
+            docs + size.live_docs,
+            nbytes + size.live_bytes,
+            pages + size.pages,
+        )
+        if more_docs > docs_max or more_pages > PAGES_MAX or (more_bytes > bytes_max and chosen):
             if skip:
                 continue
             break
-        docs, nbytes = more_docs, more_bytes
+        docs, nbytes, pages = more_docs, more_bytes, more_pages
         chosen.append(size.segment_id)
     return chosen
 

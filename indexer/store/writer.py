@@ -45,7 +45,7 @@ from indexer.store.merge import MergeInput, MergePlan, packed
 from indexer.store.merged import Merged
 from indexer.store.pool_rows import RowPool
 from indexer.store.segment import Segment
-from indexer.store.segment_writer import Doc, write_segment
+from indexer.store.segment_writer import Doc, cut, write_segment
 from indexer.store.stats import StoreStats, stats_of
 from indexer.store.stored import Stored
 
@@ -290,7 +290,7 @@ class Writer:
             for (digest, prepared), own in zip(fresh.items(), rows, strict=True):
                 docs.append((stored.next_blob, prepared, own))
                 stored.blobs[digest] = (stored.next_blob, len(prepared.source.content), prepared.is_shallow)
-            for part in self._parts(docs):
+            for part in cut(docs, self._settings.segment_docs_max, self._settings.segment_bytes_max):
                 number = stored.next_segment
                 stored.members.append(np.array([blob for blob, _, _ in part], np.uint32))
                 stored.segments.append(write_segment(stored.path(number), number, part))
@@ -313,22 +313,6 @@ class Writer:
         self._pool.write(rows, np.concatenate(vectors))
         self._pool.flush()
         return np.split(rows, np.cumsum(with_vectors)[:-1])
-
-    def _parts(self, docs: list[Doc]) -> Iterable[list[Doc]]:
-        """Cut a batch into segments within their limits."""
-        part: list[Doc] = []
-        nbytes = 0
-        for doc in docs:
-            size = len(doc[1].source.content)
-            if part and (
-                len(part) >= self._settings.segment_docs_max
-                or nbytes + size > self._settings.segment_bytes_max
-            ):
-                yield part
-                part, nbytes = [], 0
-            part.append(doc)
-            nbytes += size
-        yield part
 
     def _withdraw(self, stored: Stored) -> None:
         """Take back what a failed batch wrote."""
@@ -404,7 +388,12 @@ class Writer:
         self.abandon_merge()
         sizes = [
             tiers.Size(
-                each.info.id, each.info.counts.docs, each.dead_docs, each.info.content_bytes, each.dead_bytes
+                each.info.id,
+                each.info.counts.docs,
+                each.dead_docs,
+                each.info.content_bytes,
+                each.dead_bytes,
+                each.info.pages,
             )
             for each in self._state.records.values()
         ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from config.errors import Cancelled, StoreError
@@ -17,7 +18,11 @@ from daemon.scan import Scanned, shortened
 from daemon.scanners import Scanners
 from search import grep
 from search.batch import PatternSpec
+from search.budget import Budget
+from search.far import PageMatches, Portion, find_here
 from search.grep import GrepRequest, Sweep
+from search.lines import LineFinder
+from search.matcher import Matcher
 from tests.search.corpus import Corpus
 
 N_FILES = 60
@@ -35,6 +40,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Corpus]:
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanners]:
     monkeypatch.setattr(grep, "BATCH_BYTES_MAX", 100)
+    monkeypatch.setattr(grep, "ONE_BATCH_BYTES", 0)
     monkeypatch.setattr(grep, "FIRST_BATCH_BYTES", 100)
     made = Scanners(2)
     yield made
@@ -71,6 +77,37 @@ def test_processes_find_what_this_process_finds_in_the_same_order(
     assert everything(there) == everything(here)
     assert len(everything(there)) == N_FILES
     assert sum(part.lines for part in there) == sum(1 + i % 4 for i in range(N_FILES))
+
+
+def test_portions_of_a_ranked_search_are_searched_by_processes_in_order(corpus: Corpus) -> None:
+    snapshot = corpus.index.snapshot()
+    finder = LineFinder(Matcher("needle [0-9]*[05]$"))
+    portions = [
+        Portion(segment, base, np.arange(low, min(low + 7, segment.n_pages)))
+        for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False)
+        for low in range(0, segment.n_pages, 7)
+    ]
+    pool = Scanners(2)
+    assert not pool.ready  # it does not wait for the start of processes
+    for killed in ((), (2, 9)):
+        found = []
+        for each in pool.find(finder.spec, iter(portions), snapshot.segments, Budget(1e9)):
+            found.append(each)
+            if len(found) in killed:
+                for pid in pool.pids:
+                    os.kill(pid, signal.SIGKILL)
+        assert plain(found) == plain(list(find_here(finder, portions)))
+    assert sum(matches.lines for _, matches in found) > N_FILES // 5
+    assert not Scanners(1).ready
+    pool.close()
+
+
+def plain(found: Sequence[tuple[Portion, PageMatches]]) -> list[object]:
+    columns = [
+        (portion.pages.tolist(), matches.ordinals.tolist(), matches.start.tolist(), matches.end.tolist())
+        for portion, matches in found
+    ]
+    return [*columns, *((m.lines, m.docs, m.nbytes, m.passages) for _, m in found)]
 
 
 def test_a_killed_process_is_replaced_and_nothing_is_lost(

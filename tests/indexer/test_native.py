@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer.native import build, extract, library, scan
+from indexer.native import build, extract, library, postings, scan
 from indexer.native.look import same_files
 from indexer.native.scan import Left, Lines, Right, Row, Run
 from indexer.words import WORD
@@ -32,7 +32,10 @@ def each_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         pytest.skip("this processor has no AVX2")
     loaded = ctypes.CDLL(str(path))
     functions = [(scan, "_find_window"), (scan, "_find_lines"), (scan, "_join_lines")]
-    for module, name in [*functions, (extract, "_find_trigrams"), (extract, "_find_words")]:
+    functions += [(extract, "_find_trigrams"), (extract, "_find_words")]
+    functions += [(postings, f"_{name}") for name in ("unpack_lists", "mark_list", "keep_listed")]
+    functions += [(postings, f"_{name}") for name in ("packed_lengths", "pack_lists")]
+    for module, name in functions:
         known = getattr(module, name)
         found = loaded[known.__name__]
         found.restype, found.argtypes = known.restype, known.argtypes
@@ -106,6 +109,29 @@ def test_rows_are_found_where_they_stand(seed: int, monkeypatch: pytest.MonkeyPa
         if len(text) < len(sets) - 1 and starts_line:
             continue
         assert row.places(text).tolist() == slow_places(text, sets, left, right, apart, starts_line)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.usefixtures("each_library")
+def test_packed_lists_come_back(seed: int) -> None:
+    source = random.Random(seed)
+    domain = source.choice((1, 9, 100, 65_536))
+    lists = []
+    for _ in range(30):
+        count = source.randint(1, min(domain, source.choice((1, 10, 3_000))))
+        lists.append(sorted(source.sample(range(domain), count)))
+    counts = np.array([len(each) for each in lists])
+    values = np.concatenate([np.array(each, np.uint32) for each in lists])
+    data, lengths = postings.pack_lists(values, counts, domain)
+    assert postings.unpack_lists(data, lengths, counts, domain).tolist() == values.tolist()
+    some = np.unique(np.array(source.choices(range(domain), k=50)))
+    for each, end, length in zip(lists, np.cumsum(lengths).tolist(), lengths.tolist(), strict=True):
+        piece = data[end - length : end]
+        flags = np.zeros(domain, np.bool_)
+        postings.mark_list(piece, len(each), domain, flags)
+        assert np.flatnonzero(flags).tolist() == each
+        kept = postings.keep_listed(piece, len(each), domain, some)
+        assert kept.tolist() == sorted(set(some.tolist()) & set(each))
 
 
 @pytest.mark.parametrize("seed", range(20))

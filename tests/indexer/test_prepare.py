@@ -13,7 +13,7 @@ from indexer.embed.static import load_static_model
 from indexer.parse import parse
 from indexer.prepare import Preparer
 from indexer.records import FLAG_UNPARSED, PreparedFile, SourceFile
-from indexer.trigram import pack
+from indexer.trigram import KEY_BITS, pack
 from indexer.words import WORD, term_hash, terms
 
 HERE = Path(__file__)
@@ -60,7 +60,8 @@ def check_text(found: PreparedFile, source: SourceFile) -> None:
     content = source.content
     windows = {content[i : i + 3] for i in range(len(content) - 2)}
     short = {line + b"\n" for line in content.split(b"\n") if len(line) == 2}
-    assert found.trigrams.tolist() == sorted(
+    keys = set((found.trigrams & np.uint32((1 << KEY_BITS) - 1)).tolist())  # without the numbers of pages
+    assert sorted(keys) == sorted(
         pack(three) for three in short | {three for three in windows if b"\n" not in three}
     )
     words = [

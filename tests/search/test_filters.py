@@ -145,6 +145,22 @@ def test_a_prefix_is_a_directory_or_a_file(facts: RootFacts) -> None:
     assert chosen(facts, prefix_mask("", facts)) == set(PATHS)
 
 
+def test_files_are_put_in_order_of_path_also_when_some_are_new(tmp_path: Path) -> None:
+    made = Corpus(tmp_path, dict.fromkeys(PATHS[::2], "x\n"))
+    facts = None
+    for new in (PATHS[1::2], (), ("a", "src/z", "zz")):
+        made.save(dict.fromkeys(new, "x\n"))
+        snapshot = made.index.snapshot()
+        facts = make_facts(snapshot, made.root_id, facts)
+        slots = np.flatnonzero(facts.alive)
+        paths = facts.paths[facts.in_path_order(slots[::-1])].tolist()
+        assert paths == sorted(facts.paths[slots].tolist())
+        owned = [sorted(np.flatnonzero(facts.doc == doc).tolist()) for doc in range(snapshot.n_docs)]
+        some = [doc for doc in range(snapshot.n_docs) if doc % 3]
+        assert facts.slots_of(np.array(some, np.int64)).tolist() == [s for doc in some for s in owned[doc]]
+    made.close()
+
+
 @pytest.mark.parametrize(
     ("path", "flags"),
     [

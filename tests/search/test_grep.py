@@ -87,6 +87,7 @@ def test_every_line_in_order_of_path(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
 ) -> None:
     monkeypatch.setattr(grep, "BATCH_BYTES_MAX", batch_bytes)
+    monkeypatch.setattr(grep, "ONE_BATCH_BYTES", 0)
     monkeypatch.setattr(grep, "FIRST_BATCH_BYTES", batch_bytes)
     monkeypatch.setattr(grep, "BATCH_BYTES_MIN", batch_bytes)
     found = swept(corpus, "retry")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from indexer.store.segment import Segment
 from indexer.trigram import trigrams
 from search import text
 from search.budget import Budget
-from search.candidates import TrigramFilter
+from search.candidates import Contents, TrigramFilter
 from search.compiled import BadPattern, compile_pattern
+from search.far import PageMatches, Portion, matches_in
+from search.lines import LineFinder, LineSpec
 from search.matcher import Case, Matcher, matching_lines
 from search.rank import PER_FILE
 from search.text import Order, TextMatches, scan_docs, search_docs
@@ -90,6 +92,49 @@ def test_search_finds_what_a_scan_finds(snapshot: Snapshot, pattern: str, case: 
     assert listed(found) == listed(scan_docs(snapshot, matcher, None, FOREVER))
 
 
+@pytest.mark.parametrize("pattern", ["foo", "parse_config", "(?i)parse_config", ";$", "x"])
+@pytest.mark.parametrize("portion_bytes", [1, 40, 1 << 20])
+def test_portions_hold_what_a_scan_finds(
+    snapshot: Snapshot, pattern: str, portion_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "FAR_BYTES", 0)
+    monkeypatch.setattr(text, "PORTION_BYTES", portion_bytes)
+    elsewhere = ByItself()
+    matcher = Matcher(pattern)
+    whole = listed(scan_docs(snapshot, matcher, None, FOREVER))
+    for somewhere in (None, elsewhere):
+        found = search_docs(snapshot, matcher, None, FOREVER, elsewhere=somewhere)
+        assert (listed(found), found.complete) == (whole, True)
+        first = search_docs(snapshot, matcher, None, FOREVER, docs_max=2, elsewhere=somewhere)
+        assert listed(first) == whole[:2]
+    assert elsewhere.asked == 2
+
+
+class ByItself:
+    """Another place: finders are made anew, and a portion too many is searched."""
+
+    ready = True
+    asked = 0
+
+    def find(
+        self,
+        spec: LineSpec,
+        portions: Iterable[Portion],
+        segments: Sequence[Contents],
+        budget: Budget,  # noqa: ARG002
+    ) -> Iterator[tuple[Portion, PageMatches]]:
+        self.asked += 1
+        ahead = [
+            (each, matches_in(each.segment, each.pages, LineFinder(_matcher(spec)))) for each in portions
+        ]
+        assert all(each.segment in segments for each, _ in ahead)
+        yield from ahead
+
+
+def _matcher(spec: LineSpec) -> Matcher:
+    return Matcher(spec.pattern, spec.case, lines=spec.lines)
+
+
 @pytest.mark.parametrize("pattern", ["foo", "^", "[^;]*", "parse_config"])
 def test_limits_and_masks_cut_the_same_list(snapshot: Snapshot, pattern: str) -> None:
     matcher = Matcher(pattern)
@@ -128,9 +173,12 @@ def test_documents_are_read_in_order(
 
 @pytest.mark.parametrize("lines_max", [1, 4, 1000])
 @pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("far_bytes", [1 << 30, 30, 0])
 def test_a_search_stops_where_it_has_lines_enough(
-    snapshot: Snapshot, lines_max: int, long: bool, monkeypatch: pytest.MonkeyPatch
+    snapshot: Snapshot, lines_max: int, long: bool, far_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(text, "FAR_BYTES", far_bytes)
+    monkeypatch.setattr(text, "PORTION_BYTES", 1)
     monkeypatch.setattr(text, "LONG_BYTES", 0 if long else 1 << 30)
     monkeypatch.setattr(text, "UNITS_MIN", 1)
     monkeypatch.setattr(text, "LINES_MIN", 5)

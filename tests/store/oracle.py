@@ -12,6 +12,7 @@ from indexer.store.pool import Pool
 from indexer.store.root_view import RootView
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
+from indexer.trigram import KEY_BITS
 from tests.support import prepared
 
 Model = dict[int, dict[str, str]]  # root -> path -> text
@@ -61,7 +62,7 @@ def check_document(segment: Segment, ordinal: int, text: str) -> None:
     file = file_of(segment, ordinal, text)
     assert bytes(segment.doc_bytes(ordinal)) == text.encode()
     for key in file.trigrams.tolist():
-        assert ordinal in segment.trigram_docs(key).tolist()
+        assert ordinal in segment.trigram_docs(key & (1 << KEY_BITS) - 1).tolist()
     first, last = int(segment.doc_def[ordinal]), int(segment.doc_def[ordinal + 1])
     assert [segment.name(i) for i in segment.def_name[first:last].tolist()] == file.parsed.symbols.name
     for name in file.parsed.references.names:

@@ -48,7 +48,10 @@ def test_tier(nbytes: int, level: int) -> None:
 
 
 def sizes(*live: int, dead: int = 0) -> list[Size]:
-    return [Size(i + 1, 10, 1 if dead else 0, n + dead, dead) for i, n in enumerate(live)]
+    return [Size(i + 1, 10, 1 if dead else 0, n + dead, dead, 10) for i, n in enumerate(live)]
+
+
+MANY_PAGES = [Size(1, 9, 0, 9, 0, 40_000), Size(2, 9, 0, 9, 0, 40_000), Size(3, 9, 0, 9, 0, 20_000)]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,7 @@ def sizes(*live: int, dead: int = 0) -> list[Size]:
         (sizes(100, dead=50), False, [1]),
         (sizes(100, dead=1), True, [1]),
         (sizes(100), True, []),
+        (MANY_PAGES, False, []),
     ],
 )
 def test_choose(segments: list[Size], any_dead: bool, chosen: list[int]) -> None:
@@ -81,7 +85,8 @@ def test_choose(segments: list[Size], any_dead: bool, chosen: list[int]) -> None
         (sizes(1000, 2, 1, 30), [2, 3]),
         (sizes(60 * MIB, 30 * MIB, 20 * MIB), [2, 3]),
         (sizes(60 * MIB, 50 * MIB), []),
-        ([Size(1, 600, 0, 10, 0), Size(2, 300, 0, 60, 0), Size(3, 500, 0, 70, 0)], [2, 3]),
+        ([Size(1, 600, 0, 10, 0, 600), Size(2, 300, 0, 60, 0, 300), Size(3, 500, 0, 70, 0, 500)], [2, 3]),
+        (MANY_PAGES, [1, 3]),
     ],
 )
 def test_segments_are_merged_early_when_nothing_else_is_to_be_done(
@@ -95,13 +100,13 @@ def test_early_merges_end_and_rewrite_little() -> None:
     segments: list[Size] = []
     rewritten = 0
     for i in range(200):
-        segments.append(Size(i, 1, 0, 1000, 0))
+        segments.append(Size(i, 1, 0, 1000, 0, 1))
         while chosen := choose(segments, 8, 32_000, 1 << 30, idle=True):
             merged = [each for each in segments if each.segment_id in chosen]
             nbytes = sum(each.nbytes for each in merged)
             rewritten += nbytes
             segments = [each for each in segments if each not in merged]
-            segments.append(Size(1000 + i, sum(each.docs for each in merged), 0, nbytes, 0))
+            segments.append(Size(1000 + i, sum(each.docs for each in merged), 0, nbytes, 0, 1))
     assert len(segments) <= 8
     assert rewritten <= 10 * 200 * 1000
 

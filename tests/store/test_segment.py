@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import StoreCorrupt, StoreFull
+from indexer import pages
 from indexer.records import PreparedFile
-from indexer.store import segment_file
+from indexer.store import segment_file, segment_writer
 from indexer.store.format import NO_ROW, SECTIONS, SEPARATOR
 from indexer.store.segment import Segment
 from indexer.store.segment_writer import write_segment
@@ -207,3 +208,22 @@ def test_a_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(StoreFull):
         written(tmp_path / "a.seg", [prepared("a\n")])
     assert list(tmp_path.iterdir()) == []
+
+
+@given(lengths=st.lists(st.integers(0, 60), min_size=1, max_size=20))
+def test_documents_are_cut_into_segments_within_their_limits(lengths: list[int]) -> None:
+    docs = [(i, prepared("ab\n" * n), np.empty(0, np.uint32)) for i, n in enumerate(lengths)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "PAGE_BYTES", 12)
+        patch.setattr(segment_writer, "PAGES_MAX", 17)
+        own = [len(pages.page_starts(doc[1].source.content)) for doc in docs]
+        parts = list(segment_writer.cut(docs, 5, 150))
+    assert [doc for part in parts for doc in part] == docs
+    totals = [
+        (len(part), sum(3 * lengths[i] for i, *_ in part), sum(own[i] for i, *_ in part)) for part in parts
+    ]
+    for part, (n_docs, nbytes, n_pages) in zip(parts, totals, strict=True):
+        assert len(part) == 1 or (n_docs <= 5 and nbytes <= 150 and n_pages <= 17)
+    for (n_docs, nbytes, n_pages), following in zip(totals, parts[1:], strict=False):
+        i = following[0][0]
+        assert n_docs == 5 or nbytes + 3 * lengths[i] > 150 or n_pages + own[i] > 17
