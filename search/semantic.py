@@ -66,14 +66,15 @@ def nearest(
 
     live  bool [rows], see `live_rows`
 
-    Fewer come back if fewer are live or have a cosine above 0, none for a query of zeros.
+    What is farthest comes back too where nothing else is live: a filter may leave just that. A chunk of which
+    the model knows no word has a vector of zeros and is near to nothing.
     """
     if not query.any() or not len(live):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     n = len(live)
     rows, scores = kernel.top_k(query, pool.vectors[:n], pool.signs[:n], live, k)
     chunks = snapshot.row_chunk(rows)
-    keep = (scores > 0) & (chunks >= 0)
+    keep = (scores != 0) & (chunks >= 0)
     return chunks[keep], scores[keep]
 
 
