@@ -82,15 +82,18 @@ class PathTerms:
         words = self._words_with(term)
         if not words:
             return _NOTHING
-        parts: list[tuple[I64, F32]] = []
+        slots_of: list[I64] = []
+        worth: list[float] = []
         for word, plain in words.items():
-            named = self._names.of_one(word)
-            parts.append((named, np.full(len(named), plain, np.float32)))
+            slots_of.append(self._names.of_one(word))
+            worth.append(plain)
             for directory in self._above.of_one(word).tolist():
-                slots = self._below.of_one(directory)
-                parts.append((slots, np.full(len(slots), plain / 2, np.float32)))
-        slots = np.concatenate([part[0] for part in parts])
-        share = np.concatenate([part[1] for part in parts])
+                slots_of.append(self._below.of_one(directory))
+                worth.append(plain / 2)
+        slots = np.concatenate(slots_of)
+        share = np.repeat(np.array(worth, np.float32), [len(some) for some in slots_of])
+        if len(slots_of) == 1:
+            return slots, share
         order = np.lexsort((-share, slots))
         slots, share = slots[order], share[order]
         first = np.flatnonzero(np.diff(slots, prepend=-1))

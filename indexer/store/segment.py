@@ -144,9 +144,9 @@ class Segment:
         """Return the content of a document."""
         first, last = self.doc_page[ordinal : ordinal + 2].tolist()
         nbytes = int(self.doc_len[ordinal])
-        block = self.block_of(first)
         if last - first > 1:  # each page is a block
-            return b"".join(self.block(block + i) for i in range(last - first))[:nbytes]
+            return self.unpack_pages(np.arange(first, last))[:nbytes]
+        block = self.block_of(first)
         start = int(self.doc_start[ordinal]) - self.block_start(block)
         return self.block(block)[start : start + nbytes]
 

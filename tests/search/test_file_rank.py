@@ -61,12 +61,24 @@ def test_each_signal_of_candidates_moves_its_file(signal: str, columns: dict[str
         ("named_so", "named_so", flags(0, 1)),
         ("depth", "depth", scores(1, 3)),
         ("identifier", "defines_identifier", flags(0, 1)),
+        ("meaning_of_file", "cosine", scores(-0.1, 0.2)),
     ],
 )
 def test_each_signal_of_files_moves_them(signal: str, column: str, value: object) -> None:
     beside = about(2, **{column: value})
     assert ranked(features(2), beside, **{signal: 1.0}).order.tolist() == [1, 0]
     assert ranked(features(2), beside, **{signal: -1.0}).order.tolist() == [0, 1]
+
+
+def test_the_meaning_of_a_file_is_beside_the_nearest() -> None:
+    def value(*cosines: float) -> list[float]:
+        known = features(len(cosines))
+        files = Files(known, about(len(cosines), cosine=scores(*cosines)))
+        return values(known, files)["meaning_of_file"].tolist()
+
+    assert value(0.6, 0.35, 0.1, -0.4, MISSING) == pytest.approx([1, 0.5, 0, 0, 0])
+    assert value(MISSING, MISSING) == [0, 0]
+    assert value() == []
 
 
 def test_meaning_counts_the_second_chunk_of_a_file() -> None:
