@@ -1,6 +1,6 @@
 """How good are the answers to a retrieval benchmark's questions, and what is each signal worth?
 
-    python -m benchmarks.quality --benchmark FOLDER --repos CHECKOUTS [--split dev] [--ablate]
+    python -m benchmarks.quality --benchmark FOLDER --repos CHECKOUTS [--split dev] [--ablate] [--words-alone]
 
 FOLDER holds the benchmark: score.py (its scorer), repos.json, split.json and annotations/; CHECKOUTS its
 repositories, one folder each. The scorer asks quality_adapter.py, which answers through the real daemon. The
@@ -8,7 +8,9 @@ run is recorded, and the ranks of every question are written to benchmarks/quali
 of the ranking is a diff.
 
 --ablate asks every question once more with `explain`, which tells the value of every signal for every file
-that was considered, and prints what NDCG@10 loses when one signal says nothing.
+that was considered, and prints what NDCG@10 loses when one signal says nothing. --words-alone asks a daemon
+without a model: what words say by themselves (BM25F of a file's best chunk), and with all rules. What vectors
+alone say, training/export.py tells.
 """
 
 from __future__ import annotations
@@ -54,12 +56,15 @@ def main() -> None:
     """Ask, print, record."""
     parser = parser_of(__doc__)
     parser.add_argument("--ablate", action="store_true")
+    parser.add_argument("--words-alone", action="store_true")
     arguments = parser.parse_args()
     scored = run_scorer(arguments.benchmark, arguments.repos, arguments.split)
     result: dict[str, Any] = {"summary": scored["summary"], "failures": scored["failures"]}
     raw: dict[str, Any] = {"repos": scored["repos"]}
     if arguments.ablate:
         result["ablation"] = ablation(arguments.benchmark, arguments.repos, arguments.split)
+    if arguments.words_alone:
+        result["words_alone"] = words_alone(arguments.benchmark, arguments.repos, arguments.split)
     write_ranks(scored["queries"])
     record(f"quality-{arguments.split}", result, raw)
     sys.exit(1 if scored["failures"] else 0)
@@ -113,6 +118,18 @@ def ablation(benchmark: Path, checkouts: Path, split: str) -> dict[str, Any]:
     return {"ndcg10": whole, "lost_without": lost}
 
 
+def words_alone(benchmark: Path, checkouts: Path, split: str) -> dict[str, Any]:
+    """Return NDCG@10 by words without vectors: by the best chunk of each file, and by all signals."""
+    score = scorer(benchmark)
+    questions = list(asked(score, benchmark, checkouts, split, EINSTEIN_MODEL_TIER0=""))
+    weights = np.array([shipped_weights()[name] for name in SIGNALS])
+    best = list(SIGNALS).index("words_and_meaning")  # there is no meaning here
+    return {
+        "no_rules": figures(score, questions, [question.values[:, best] for question in questions]),
+        "with_rules": figures(score, questions, [question.values @ weights for question in questions]),
+    }
+
+
 def scorer(benchmark: Path) -> ModuleType:
     """Return the benchmark's own scorer as a module."""
     spec = importlib.util.spec_from_file_location("score", benchmark / "score.py")
@@ -122,15 +139,17 @@ def scorer(benchmark: Path) -> ModuleType:
     return module
 
 
-def asked(score: ModuleType, benchmark: Path, checkouts: Path, split: str) -> Iterable[Question]:
-    """Yield what the daemon considers for each question of a split."""
+def asked(
+    score: ModuleType, benchmark: Path, checkouts: Path, split: str, **settings: str
+) -> Iterable[Question]:
+    """Yield what a daemon with these settings considers for each question of a split."""
     wanted = json.loads((benchmark / "split.json").read_text())[split]
     for repo in json.loads((benchmark / "repos.json").read_text()):
         name = repo["name"]
         if name not in wanted:
             continue
         root = (checkouts / name / (repo.get("benchmark_root") or "")).resolve(strict=True)
-        with private_daemon(), client.connect(start=False) as connection:
+        with private_daemon(**settings), client.connect(start=False) as connection:
             connection.call("add", {"path": str(root), "wait": True}, timeout=3600)
             for item in json.loads((benchmark / "annotations" / f"{name}.json").read_text()):
                 yield _considered(score, connection, root, name, item)
