@@ -36,6 +36,7 @@ from indexer.store.format import (
 from indexer.store.terms import Heads, Terms
 
 BLOCKS_KEPT = 8  # unpacked blocks of one segment that a process keeps
+MANY_CHUNKS = 1_000  # whose documents are looked up in a table of all chunks
 _table_decoder = msgspec.msgpack.Decoder(Table)
 
 
@@ -321,7 +322,13 @@ class Segment:
 
     def doc_of_chunk(self, chunks: npt.ArrayLike) -> U32:
         """Return the ordinal of each chunk's document."""
-        return _owner(self.doc_chunk, chunks)
+        asked = np.asarray(chunks)
+        return self.chunk_doc[asked] if asked.size > MANY_CHUNKS else _owner(self.doc_chunk, asked)
+
+    @cached_property
+    def chunk_doc(self) -> U32:
+        """The ordinal of each chunk's document; 4 bytes a chunk, for whoever asks for many at once."""
+        return np.repeat(np.arange(self.n_docs, dtype=np.uint32), np.diff(self.doc_chunk))
 
     def doc_of_def(self, defs: npt.ArrayLike) -> U32:
         """Return the ordinal of each definition's document."""
