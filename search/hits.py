@@ -24,7 +24,7 @@ from search.gather import Candidates
 from search.lexical import query_terms
 from search.live import Disk, find_name, nearest, same_line
 from search.matcher import AnyOf
-from search.places import definitions_at
+from search.places import definition_at
 from search.plan import Both, Case, Either, Node, Plan, Text, Without
 from search.rank import Ranking
 from search.reading import Reading
@@ -286,8 +286,8 @@ class HitMaker:
         if definition < 0 and not live and not row.is_file:
             definition = row.around
             if row.is_chunk:
-                at = definitions_at(self._snapshot, np.array([row.doc]), np.array([place.start]))
-                definition = int(at[0])
+                ordinal = row.doc - int(self._snapshot.seg_base[row.segment])
+                definition = definition_at(self._segment(row), ordinal, place.start)
         return self._defined(row.segment, definition) if definition >= 0 else ("", "")
 
     def _defined(self, number: int, definition: int) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search import places
-from search.places import last_at_most
+from search.places import definition_at, definitions_at, last_at_most
+from tests.search.corpus import Corpus
 
 
 @settings(max_examples=100, deadline=None)
@@ -34,3 +36,35 @@ def test_last_at_most_is_a_bisection_of_each_run(
         patch.setattr(places, "RUNS_MAX", copied_max)
         found = last_at_most(values, bounds[which], bounds[which + 1], keys)
     assert found.tolist() == expected
+
+
+NESTED = """import os
+
+class Outer:
+    field = 1
+
+    def method(self):
+        def inner():
+            return os
+        return inner
+
+    class Within:
+        pass
+
+def last(): return 1
+"""
+
+
+def test_the_definition_around_one_place_is_the_one_around_many(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path, {"a.py": NESTED, "b.txt": "no definitions\n", "c.py": NESTED + "x = 1\n"})
+    corpus.save({"d.py": NESTED.replace("Outer", "Other")})
+    snapshot = corpus.index.snapshot()
+    assert len(snapshot.segments) > 1
+    found = set()
+    for doc in range(snapshot.n_docs):
+        segment, ordinal = snapshot.locate_doc(doc)
+        offsets = np.arange(int(segment.doc_len[ordinal]))
+        many = definitions_at(snapshot, np.full(len(offsets), doc), offsets)
+        assert [definition_at(segment, ordinal, offset) for offset in offsets.tolist()] == many.tolist()
+        found.update(many.tolist())
+    assert len(found) > 5 and -1 in found
