@@ -11,7 +11,6 @@ shape (62,500 tokens of 256 numbers): for its time, not for its answers.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Stopwatch, private_daemon, record
+from benchmarks.quality import parser_of, roots
 from daemon import client
 from indexer.embed.static import load_static_model
 
@@ -55,16 +55,11 @@ StaticModel(vectors, tokenizer).save_pretrained(sys.argv[1])
 
 def main() -> None:
     """Index every repository by both and record."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--benchmark", type=Path, required=True)
-    parser.add_argument("--repos", type=Path, required=True)
+    parser = parser_of(__doc__)
     parser.add_argument("--semble", required=True)
-    parser.add_argument("--split", default="dev")
     options = parser.parse_args()
-    roots = folders(options.benchmark, options.repos, options.split)
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in roots}
+    folders = roots(options.benchmark, options.repos, options.split)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in folders}
     with tempfile.TemporaryDirectory(prefix="einstein-bench-") as scratch:
         model = Path(scratch) / "model"
         tokens = json.dumps(vocabulary())
@@ -79,7 +74,7 @@ def main() -> None:
                 text=True,
                 env={"HOME": str(home), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"},
             ) as peer:
-                for name, root in roots.items():
+                for name, root in folders.items():
                     rows[name].append({"einstein": by_daemon(root), "semble": by_peer(peer, root)})
                 assert peer.stdin is not None
                 peer.stdin.close()
@@ -99,16 +94,6 @@ def main() -> None:
         ),
     }
     record("index_small", result, {"ms": best, "rounds": rows})
-
-
-def folders(benchmark: Path, checkouts: Path, split: str) -> dict[str, Path]:
-    """Return the folder of every repository of a split."""
-    wanted = json.loads((benchmark / "split.json").read_text())[split]
-    return {
-        repo["name"]: (checkouts / repo["name"] / (repo.get("benchmark_root") or "")).resolve(strict=True)
-        for repo in json.loads((benchmark / "repos.json").read_text())
-        if repo["name"] in wanted
-    }
 
 
 def vocabulary() -> list[str]:

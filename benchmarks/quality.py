@@ -139,19 +139,35 @@ def scorer(benchmark: Path) -> ModuleType:
     return module
 
 
+def roots(benchmark: Path, checkouts: Path, split: str) -> dict[str, Path]:
+    """Return the folder that is searched of every repository of a split, by name."""
+    wanted = json.loads((benchmark / "split.json").read_text())[split]
+    return {
+        repo["name"]: (checkouts / repo["name"] / (repo.get("benchmark_root") or "")).resolve(strict=True)
+        for repo in json.loads((benchmark / "repos.json").read_text())
+        if repo["name"] in wanted
+    }
+
+
+def questions_about(benchmark: Path, name: str) -> list[dict[str, Any]]:
+    """Return the questions about a repository."""
+    found: list[dict[str, Any]] = json.loads((benchmark / "annotations" / f"{name}.json").read_text())
+    return found
+
+
+def targets_of(score: ModuleType, item: dict[str, Any]) -> list[Any]:
+    """Return what answers a question."""
+    return [score.as_target(entry) for entry in item.get("relevant", []) + item.get("secondary", [])]
+
+
 def asked(
     score: ModuleType, benchmark: Path, checkouts: Path, split: str, **settings: str
 ) -> Iterable[Question]:
     """Yield what a daemon with these settings considers for each question of a split."""
-    wanted = json.loads((benchmark / "split.json").read_text())[split]
-    for repo in json.loads((benchmark / "repos.json").read_text()):
-        name = repo["name"]
-        if name not in wanted:
-            continue
-        root = (checkouts / name / (repo.get("benchmark_root") or "")).resolve(strict=True)
+    for name, root in roots(benchmark, checkouts, split).items():
         with private_daemon(**settings), client.connect(start=False) as connection:
             connection.call("add", {"path": str(root), "wait": True}, timeout=3600)
-            for item in json.loads((benchmark / "annotations" / f"{name}.json").read_text()):
+            for item in questions_about(benchmark, name):
                 yield _considered(score, connection, root, name, item)
 
 
@@ -164,7 +180,7 @@ def _considered(
         first.setdefault(hit["path"], hit)
     hits = list(first.values())
     weights = shipped_weights()
-    targets = [score.as_target(entry) for entry in item.get("relevant", []) + item.get("secondary", [])]
+    targets = targets_of(score, item)
     values = [[hit["signals"][f"{FILE}{name}"] / weights[name] for name in SIGNALS] for hit in hits]
     answers = [any(score.same_path(hit["path"], path) for path, *_ in targets) for hit in hits]
     return Question(

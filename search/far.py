@@ -80,10 +80,7 @@ def finder_of(spec: LineSpec) -> LineFinder:
 def matches_in(segment: Contents, pages: I64, finder: LineFinder) -> PageMatches:
     """Search some pages (ascending)."""
     (stretch,) = page_stretches(segment, pages, 1 << 62)
-    start, end = finder.find(stretch, True)
-    piece = np.searchsorted(stretch.start, start, side="right") - 1
-    inside = start < stretch.end[piece]  # what lies between documents is none of theirs
-    start, end, piece = start[inside], end[inside], piece[inside]
+    piece, start, end = stretch.within(*finder.find(stretch, True))
     ordinals = stretch.ordinals[piece]
     origin = stretch.start[piece] - stretch.offset[piece]
     return PageMatches(

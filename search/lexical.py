@@ -194,7 +194,7 @@ class _Scale:
         self.weights = weights
         self.idf = lists.idf
         self.mean_length = _mean_length(lists.snapshot)
-        self.paths: list[tuple[I64, F32]] = [paths(term.text) for term in self.query] if paths else []
+        self.paths = [paths(term.text) if paths else _NO_PATHS for term in self.query]
 
     def saturate(self, frequency: F32) -> F32:
         return frequency / (np.float32(self.weights.bm25_k1) + frequency)
@@ -229,10 +229,7 @@ def _score_segment(
     if not mask.all():
         score[np.repeat(~mask, np.diff(segment.doc_chunk))] = 0
     touched = np.flatnonzero(score != 0)  # of booleans: three times as fast
-    if scale.paths:
-        touched, values = _with_paths(segment, score, touched, np.where(mask, doc_score, 0))
-    else:
-        values = score[touched]
+    touched, values = _with_paths(segment, score, touched, np.where(mask, doc_score, 0))
     best = _greatest(values, n)
     return touched[best].astype(np.int64), values[best].astype(np.float32)
 
@@ -262,8 +259,8 @@ def _with_paths(segment: Segment, score: F32, touched: I64, doc_score: F32) -> t
 
 def _path_frequency(segment: Segment, base: int, number: int, scale: _Scale) -> tuple[I64, F32 | None]:
     """Return the documents of a segment whose path has a term, and for all documents how often it counts."""
-    docs, share = scale.paths[number] if scale.paths else (_NONE, None)
-    if share is None or not len(docs):
+    docs, share = scale.paths[number]
+    if not len(docs):
         return _NONE, None
     inside = np.flatnonzero((docs >= base) & (docs < base + segment.n_docs))
     if not len(inside):
@@ -275,6 +272,7 @@ def _path_frequency(segment: Segment, base: int, number: int, scale: _Scale) -> 
 
 
 _NONE: I64 = np.empty(0, np.int64)
+_NO_PATHS: tuple[I64, F32] = (_NONE, np.empty(0, np.float32))
 
 
 def _path_idf(scale: _Scale, number: int) -> np.float32:

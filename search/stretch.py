@@ -30,6 +30,12 @@ class Stretch:
     offset: I64  # of each in its document
     whole: Bool  # whether each is all of its document
 
+    def within(self, start: I64, end: I64) -> tuple[I64, I64, I64]:
+        """Return piece, start and end of the matches that begin in one; the rest is no document's."""
+        piece = np.searchsorted(self.start, start, side="right") - 1
+        inside = start < self.end[piece]
+        return piece[inside], start[inside], end[inside]
+
 
 def page_stretches(segment: Contents, pages: I64, bytes_max: int) -> Iterator[Stretch]:
     """Yield pages (sorted) in order, about `bytes_max` bytes at a time."""

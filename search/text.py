@@ -252,10 +252,7 @@ def _search_pages(
             if budget.over():
                 found.reason = "time"
                 return
-            start, end = finder.find(stretch, True)
-            piece = np.searchsorted(stretch.start, start, side="right") - 1
-            inside = start < stretch.end[piece]  # what lies between documents is none of theirs
-            if not found.add_all(portion, stretch, piece[inside], start[inside], end[inside]):
+            if not found.add_all(portion, stretch, *stretch.within(*finder.find(stretch, True))):
                 return
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality import scorer
+from benchmarks.quality import F64, Question, figures, questions_about, roots, targets_of
 from indexer.languages import language_of
 from indexer.parse import parse
 from indexer.records import F32, I64, SourceFile
@@ -39,16 +38,12 @@ class Repository:
 
 def repositories(benchmark: Path, checkouts: Path, split: str) -> Iterator[Repository]:
     """Cut the files of code of every repository as the index does."""
-    wanted = json.loads((benchmark / "split.json").read_text())[split]
-    for repo in json.loads((benchmark / "repos.json").read_text()):
-        if repo["name"] in wanted:
-            root = checkouts / repo["name"] / (repo.get("benchmark_root") or "")
-            items = json.loads((benchmark / "annotations" / f"{repo['name']}.json").read_text())
-            chunks: list[Bag] = []
-            place: list[tuple[str, int, int]] = []
-            for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
-                _add(path, str(path.relative_to(root)), chunks, place)
-            yield Repository(repo["name"], chunks, place, items)
+    for name, root in roots(benchmark, checkouts, split).items():
+        chunks: list[Bag] = []
+        place: list[tuple[str, int, int]] = []
+        for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
+            _add(path, str(path.relative_to(root)), chunks, place)
+        yield Repository(name, chunks, place, questions_about(benchmark, name))
 
 
 def _add(path: Path, name: str, chunks: list[Bag], place: list[tuple[str, int, int]]) -> None:
@@ -74,42 +69,32 @@ def evaluate(score: ModuleType, repositories: list[Repository], embed: Embed) ->
 
     By all chunks a file has SOFTNESS * log(sum of exp(cosine / SOFTNESS)): the nearest counts most.
     """
-    found: dict[str, dict[str, list[float]]] = {"nearest chunk": {}, "all chunks": {}}
+    questions: list[Question] = []
+    strengths: dict[str, list[F64]] = {"nearest chunk": [], "all chunks": []}
     for repository in repositories:
         paths = list(dict.fromkeys(path for path, _, _ in repository.place))
         number = {path: i for i, path in enumerate(paths)}
         of = np.array([number[path] for path, _, _ in repository.place])
         vectors = embed(repository.chunks)
         asked = embed([bag(item["query"].encode()) for item in repository.items])
-        values: dict[tuple[str, str], list[float]] = {}
         for item, cosine in zip(repository.items, asked @ vectors.T, strict=True):
-            nearest = np.full(len(paths), -np.inf)
-            np.maximum.at(nearest, of, cosine)
-            soft = np.bincount(of, np.exp(cosine / SOFTNESS), len(paths))
-            for way, strength in (("nearest chunk", nearest), ("all chunks", soft)):
-                value = _ndcg(score, repository, item, cosine, of, np.argsort(-strength, kind="stable")[:10])
-                for category in ("all", score.category_of(item)):
-                    values.setdefault((way, category), []).append(value)
-        for (way, category), some in values.items():
-            found[way].setdefault(category, []).append(float(np.mean(some)))
-    return {
-        way: {category: round(float(np.mean(means)), 4) for category, means in sorted(by_category.items())}
-        for way, by_category in found.items()
-    }
+            order = np.lexsort((-cosine, of))
+            nearest = order[np.searchsorted(of[order], np.arange(len(paths)))]  # chunk of each file
+            questions.append(_question(score, repository, item, nearest))
+            strengths["nearest chunk"].append(cosine[nearest].astype(np.float64))
+            soft = np.bincount(of, np.exp(cosine / SOFTNESS), len(paths)).astype(np.float64)
+            strengths["all chunks"].append(soft)
+    return {way: figures(score, questions, found) for way, found in strengths.items()}
 
 
-def _ndcg(
-    score: ModuleType, repository: Repository, item: dict[str, Any], cosine: F32, of: I64, files: I64
-) -> float:
-    """Return the score of files in this order, each shown by its nearest chunk."""
-    results = []
-    for file in files.tolist():
-        own = np.flatnonzero(of == file)
-        path, first, last = repository.place[own[np.argmax(cosine[own])]]
-        results.append({"path": path, "start_line": first, "end_line": last})
-    targets = [score.as_target(entry) for entry in item.get("relevant", []) + item.get("secondary", [])]
-    ranks = [score.first_rank(results, target, False) for target in targets]
-    return float(score.ndcg(ranks, len(targets), 10))
-
-
-__all__ = ["Bag", "Repository", "bag", "evaluate", "repositories", "scorer"]
+def _question(score: ModuleType, repository: Repository, item: dict[str, Any], chunks: I64) -> Question:
+    """Return a question whose files are shown by these chunks; no signal says anything of them."""
+    places = [repository.place[chunk] for chunk in chunks.tolist()]
+    return Question(
+        repo=repository.name,
+        category=score.category_of(item),
+        targets=targets_of(score, item),
+        results=[{"path": path, "start_line": first, "end_line": last} for path, first, last in places],
+        values=np.zeros((len(places), 0)),
+        answers=np.zeros(len(places), np.bool_),
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.records import U64
+from indexer.records import U64, Bool
 from training.mirror import Mirror
 
 EXCLUDED = Path(__file__).with_name("excluded.txt")
@@ -67,10 +67,18 @@ def excluded_blobs(mirrors: Path) -> tuple[U64, list[str]]:
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64), absent
 
 
+def among(blobs: U64, excluded: U64) -> Bool:
+    """Return which blobs are excluded; `excluded` is in order (17 million are too many for a set)."""
+    if not len(excluded):
+        return np.zeros(len(blobs), np.bool_)
+    at = np.minimum(np.searchsorted(excluded, blobs), len(excluded) - 1)
+    same: Bool = excluded[at] == blobs
+    return same
+
+
 def refuse_blobs(blobs: U64, excluded: U64) -> None:
     """Stop where mined files are the same bytes as files of excluded repositories; `excluded` is in order."""
-    at = np.minimum(np.searchsorted(excluded, blobs), max(len(excluded) - 1, 0))
-    same = blobs[excluded[at] == blobs] if len(excluded) else blobs[:0]
+    same = blobs[among(blobs, excluded)]
     if len(same):
         raise SystemExit(
             f"{len(same)} mined files are of excluded repositories, as git blob {same[0]:016x}...; mine again"

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.quality import scorer
 from indexer.embed.static import FORMAT, MODEL_FILE, StaticModel, load_static_model, write_static_model
 from indexer.records import F32
 from training import bench
@@ -55,7 +56,7 @@ def main() -> None:
     }
     if options.benchmark:
         repositories = list(bench.repositories(options.benchmark, options.repos, options.split))
-        score = bench.scorer(options.benchmark)
+        score = scorer(options.benchmark)
         for name, table in (("as trained", vectors), ("int8", model.vectors_of_tokens())):
             record[f"ndcg10 of vectors alone, {name}"] = bench.evaluate(
                 score, repositories, partial(embed, model, table, about["recipe"]["damping"])

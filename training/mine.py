@@ -33,7 +33,7 @@ from indexer.parse import parse
 from indexer.records import U64, SourceFile
 from indexer.source import Limits, examine
 from indexer.words import parts, words
-from training.excluded import excluded_blobs, excluded_names, is_copied, refuse_names
+from training.excluded import among, excluded_blobs, excluded_names, is_copied, refuse_names
 from training.mirror import Blob, Mirror
 from training.pairs import KINDS, Pair, commit_pair, file_pairs, is_test, prose_pairs, span
 
@@ -145,8 +145,7 @@ def _files(mirror: Mirror, revision: str, excluded: U64) -> tuple[list[Blob], li
 
 
 def _is_among(number: int, excluded: U64) -> bool:
-    at = int(np.searchsorted(excluded, np.uint64(number)))  # in order; 17 million are too many for a set
-    return at < len(excluded) and int(excluded[at]) == number
+    return bool(among(np.array([number], np.uint64), excluded)[0])
 
 
 def _is_code(path: bytes) -> bool:

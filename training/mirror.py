@@ -12,7 +12,7 @@ import numpy as np
 
 from indexer.records import U64
 
-_LICENCE_FILE = re.compile(r"^(mit-)?(licen[cs]e|copying|unlicense)([-.].*)?$", re.I)
+_LICENCE_FILE = re.compile(r"^(mit-)?(licen[cs]e|copying|unlicense)([-.][^/]*)?$", re.I)
 # A licence's own words, in the order in which they are looked for. Only permissive ones.
 _LICENCES = (
     ("Apache-2.0", r"Apache License\s+Version 2\.0"),

@@ -33,7 +33,6 @@ REST_MIN = 64  # pairs of a source that are left over are a group of their own f
 class Recipe:
     """Everything that decides how a model comes out, with the data."""
 
-    dim: int = 256
     epochs: int = 3
     batch: int = 4096
     sources: int = 2  # in a batch

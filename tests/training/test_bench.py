@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.quality import scorer
 from indexer.records import F32
 from tests.training.repositories import parsed
 from tests.training.toy_benchmark import write_benchmark
-from training.bench import SOFTNESS, Bag, Repository, bag, evaluate, repositories, scorer
+from training.bench import SOFTNESS, Bag, Repository, bag, evaluate, repositories
 
 SECOND, THIRD = 1 / math.log2(3), 1 / math.log2(4)
 
@@ -140,7 +142,7 @@ def test_soft_strength_is_that_of_the_docstring() -> None:
 
 def test_a_repository_counts_as_much_as_another_and_so_does_a_category(score: ModuleType) -> None:
     first = asked(item(X, "once.py"), item(X, "nowhere.py"), item(X, "low.py", category="hard"))
-    second = asked(item(X, "twice.py"))
+    second = replace(asked(item(X, "twice.py")), name="two")
     found = evaluate(score, [first, second], along)["nearest chunk"]
     assert found == {
         "all": round((np.mean([1, 0, THIRD]) + SECOND) / 2, 4),

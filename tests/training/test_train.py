@@ -17,9 +17,7 @@ from training.train import Data, Model, Recipe, batches, gather, parser_of, star
 BASE = ["ab", "a", "##b", "##c", "zero"]
 TABLE = np.array([[3, 4, 0], [1, 0, 0], [0, 2, 0], [0, 0, 5], [0, 0, 0]], np.float32)
 N = 40
-RECIPE = Recipe(
-    dim=4, epochs=40, batch=16, sources=2, rate=0.05, weight_rate=0.01, drop=0.0, kinds=(1.0,) * 8
-)
+RECIPE = Recipe(epochs=40, batch=16, sources=2, rate=0.05, weight_rate=0.01, drop=0.0, kinds=(1.0,) * 8)
 
 
 @pytest.fixture
