@@ -209,7 +209,7 @@ _MINIMUM: dict[str, int] = {
     "daemon.start_timeout_ms": 100,
     "daemon.clients_max": 1,
 }
-_MAXIMUM: dict[str, int] = {"store.segment_docs_max": 32_000, "store.segment_bytes_max": 1 << 30}
+_MAXIMUM: dict[str, int] = {"store.segment_docs_max": 128_000, "store.segment_bytes_max": 4 << 30}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "model.tier0": ("static", ""),
     "query.kernel": ("auto", "numpy", "faiss", "mlx"),

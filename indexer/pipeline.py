@@ -50,7 +50,7 @@ URGENT_MAX = 256  # hints at once; more is a checkout or an unpacked archive, no
 BATCH_GROWTH = 0.25  # a bulk batch waits for this share of the time the build has taken so far
 BATCH_S_MAX = 20.0
 RETRY_S = 5.0  # after a commit failed (disk full, pool full)
-BATCH_FILES_MAX = 16_384  # a segment holds at most 65,535
+BATCH_FILES_MAX = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from indexer.records import I64, U8, U16, U32, Bool
+from indexer.records import I64, U8, U32, Bool
 from indexer.store.postings import decode, keep, mark, spans
 from search.regex_trigrams import TrigramQuery
 from search.runs import is_first
@@ -58,7 +58,7 @@ class Contents(Protocol):
     @property
     def tri_key(self) -> U32: ...
     @property
-    def tri_count(self) -> U16: ...
+    def tri_count(self) -> U32: ...
     @property
     def tri_off(self) -> U32: ...
     @property

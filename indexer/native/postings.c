@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { CODE_BITS_MAX = 35, NUMBER_BITS_MAX = 17 };
+enum { CODE_BITS_MAX = 39, NUMBER_BITS_MAX = 19 };
 enum { BITMAP_SHARE = 4, CODES_SHARE = 5 }; /* a list is a bitmap where that takes at most 5/4 of the bytes */
 
 static int64_t bitmap_bytes(int64_t domain) { return (domain + 7) / 8; }

@@ -6,7 +6,7 @@
     <store>/roots.json            copy of the list of roots, for the day the catalog is damaged
 
 All numbers are little-endian. A segment holds everything that belongs to the content of some blobs. In it a
-blob is a *document*, known by its ordinal (its position, below 32,000). A segment file is a preamble,
+blob is a *document*, known by its ordinal (its position, below 128,000). A segment file is a preamble,
 sections, and a table of the sections:
 
     preamble  64 bytes: magic "EINSTSEG", u32 version, u32 segment id, u64 offset and u64 length of the table,
@@ -25,7 +25,7 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
     line_*         the line tables of the pages (blocks.py): data; off u32 [p+1] into data
     digest, language, encoding, flags
                    of each document: 16 bytes, u8 (index into Table.languages), u8 (index into ENCODINGS), u16
-    tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u16 [t]; the lists of pages in
+    tri_*          key u32 [t] ascending, off u32 [t+1] into data, count u32 [t]; the lists of pages in
                    `tri_data` as postings.py has them, domain p
     term_*         the terms in order of their keys, the highest 40 bits of the hash (words.term_hash); the
                    lists of chunk numbers in `term_data` as chunk_lists.py has them, domain c. terms.py reads:
@@ -50,7 +50,7 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
                    number in the segment, -1 at file level)
     name_def       u32 [d]: definitions in order of (name, number), those of name i at name_def_off u32
                    [w+1]
-    ref_*          references in order of (name, document, start): doc u16, start u32, role u8; those of
+    ref_*          references in order of (name, document, start): doc u32, start u32, role u8; those of
                    name i at name_ref u32 [w+1]
     doc_chunk      u32 [n+1]: chunks of each document
     chunk_*        start u32, end u32, line u32, def i32 (definition number or -1), row u32 (row of the vector
@@ -73,6 +73,7 @@ FORMAT_VERSION guards the directory (its name ends in the version) and every fil
     1  first layout
     2  contents in LZ4 blocks; line tables; trigrams by page
     3  pages of 12 KiB instead of 64; the lists of trigrams as codes
+    4  segments of up to 128,000 documents and 262,144 pages instead of 32,000 and 65,535
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ import struct
 
 import msgspec
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 MAGIC = b"EINSTSEG"
 PREAMBLE = struct.Struct("<8sIIQQII")  # the last field is the crc32 of the bytes before it
@@ -91,8 +92,8 @@ ALIGN = 64
 SEPARATOR = b"\n\0\n"
 NO_ROW = 0xFFFFFFFF
 NO_BLOB = 0  # blob ids start at 1
-DOCS_MAX = 32_000  # of a segment
-PAGES_MAX = 65_535  # of a segment
+DOCS_MAX = 128_000  # of a segment
+PAGES_MAX = 262_144  # of a segment
 
 ENCODINGS: tuple[str, ...] = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")  # append, never reorder
 
@@ -115,7 +116,7 @@ SECTIONS: dict[str, str] = {
     "flags": "<u2",
     "tri_key": "<u4",
     "tri_off": "<u4",
-    "tri_count": "<u2",
+    "tri_count": "<u4",
     "tri_data": "u1",
     "term_first": "<u4",
     "term_low": "u1",
@@ -140,7 +141,7 @@ SECTIONS: dict[str, str] = {
     "name_def_off": "<u4",
     "name_def": "<u4",
     "name_ref": "<u4",
-    "ref_doc": "<u2",
+    "ref_doc": "<u4",
     "ref_start": "<u4",
     "ref_role": "u1",
     "doc_chunk": "<u4",

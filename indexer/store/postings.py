@@ -1,6 +1,6 @@
 """Sorted lists of page numbers <-> bytes, many lists at a time. Pure.
 
-A list holds distinct numbers below `domain`, at most 65,536, in ascending order, in one of two forms:
+A list holds distinct numbers below `domain`, at most 262,144, in ascending order, in one of two forms:
 
     BITMAP  one bit for each number of the domain, lowest bit first: ceil(domain / 8) bytes
     CODES   how many numbers d are left out before each number, as an exponential Golomb code of order k
@@ -24,7 +24,7 @@ import numpy as np
 from indexer.native import postings as native
 from indexer.records import I64, U8, U16, U32, Bool
 
-DOMAIN_MAX = 1 << 16
+DOMAIN_MAX = 1 << 18
 
 _BLOCK_CELLS = 1 << 24  # flags of one block of bitmaps, 16 MiB
 

@@ -69,7 +69,7 @@ class Segment:
     flags: U16
     tri_key: U32
     tri_off: U32
-    tri_count: U16
+    tri_count: U32
     tri_data: U8
     term_first: U32
     term_low: U8
@@ -94,7 +94,7 @@ class Segment:
     name_def_off: U32
     name_def: U32
     name_ref: U32
-    ref_doc: U16
+    ref_doc: U32
     ref_start: U32
     ref_role: U8
     doc_chunk: U32
@@ -217,16 +217,16 @@ class Segment:
 
     # Trigrams and terms
 
-    def trigram_pages(self, key: int) -> U16:
+    def trigram_pages(self, key: int) -> U32:
         """Return the sorted numbers of the pages that contain a trigram."""
         at = _find(self.tri_key, np.uint32(key))
         if at < 0:
-            return np.empty(0, np.uint16)
+            return np.empty(0, np.uint32)
         data, count = (
             self.tri_data[int(self.tri_off[at]) : int(self.tri_off[at + 1])],
             int(self.tri_count[at]),
         )
-        return postings.decode(data, count, self.n_pages).astype(np.uint16)
+        return postings.decode(data, count, self.n_pages)
 
     def trigram_docs(self, key: int) -> I64:
         """Return the sorted ordinals of the documents that contain a trigram."""
@@ -315,7 +315,7 @@ class Segment:
         """Return the definitions that carry a name."""
         return self.name_def[self.name_def_off[index] : self.name_def_off[index + 1]]
 
-    def refs_of_name(self, index: int) -> tuple[U16, U32, U8]:
+    def refs_of_name(self, index: int) -> tuple[U32, U32, U8]:
         """Return ordinals, offsets and roles of the references to a name, in order of (ordinal, offset)."""
         part = slice(int(self.name_ref[index]), int(self.name_ref[index + 1]))
         return self.ref_doc[part], self.ref_start[part], self.ref_role[part]

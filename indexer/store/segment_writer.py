@@ -334,7 +334,7 @@ def by_name(names: Array) -> I64:
 def _write_refs(out: SegmentFile, files: list[PreparedFile], names: Array, n_names: int) -> None:
     order = by_name(names)
     n_refs = [len(file.parsed.references) for file in files]
-    docs = np.repeat(np.arange(len(files), dtype=np.uint16), n_refs)
+    docs = np.repeat(np.arange(len(files), dtype=np.uint32), n_refs)
     tables = [file.parsed.references for file, n in zip(files, n_refs, strict=True) if n]
     out.put("name_ref", bases(np.bincount(names.astype(np.int64), minlength=n_names)))
     out.put("ref_doc", docs[order])

@@ -44,6 +44,7 @@ _BLOCK = 1 << 17  # postings that are sorted and encoded at a time: what is made
 _SAMPLES = 64  # of each block, to find out where it ends
 _PAGE_BITS = np.uint64(16)
 _PAGE_MASK = np.uint64((1 << 16) - 1)
+_PAGES_MAX = 1 << 16  # of one file of the first pass, 64 MB: an entry has 16 bits for the page
 _COUNT_MASK = np.uint64((1 << COUNT_BITS) - 1)
 
 
@@ -107,6 +108,7 @@ class TextWriter:
         """Write what is left, and close the file for the writer to take it over."""
         out, docs, blocks = self._file, self._docs, self._blocks
         assert 0 < len(docs) <= DOCS_MAX, len(docs)
+        assert blocks.n_pages <= _PAGES_MAX, blocks.n_pages
         blocks.finish()
         self._contents.close()
         put_block_tables(out, blocks)

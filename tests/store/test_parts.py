@@ -51,7 +51,7 @@ def sizes(*live: int, dead: int = 0) -> list[Size]:
     return [Size(i + 1, 10, 1 if dead else 0, n + dead, dead, 10) for i, n in enumerate(live)]
 
 
-MANY_PAGES = [Size(1, 9, 0, 9, 0, 40_000), Size(2, 9, 0, 9, 0, 40_000), Size(3, 9, 0, 9, 0, 20_000)]
+MANY_PAGES = [Size(i, 9, 0, 9, 0, pages) for i, pages in enumerate((160_000, 160_000, 80_000), 1)]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_early_merges_end_and_rewrite_little() -> None:
     rewritten = 0
     for i in range(200):
         segments.append(Size(i, 1, 0, 1000, 0, 1))
-        while chosen := choose(segments, 8, 32_000, 1 << 30, idle=True):
+        while chosen := choose(segments, 8, 128_000, 4 << 30, idle=True):
             merged = [each for each in segments if each.segment_id in chosen]
             nbytes = sum(each.nbytes for each in merged)
             rewritten += nbytes

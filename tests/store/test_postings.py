@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from config.errors import StoreCorrupt
 from indexer.store import postings
 
-DOMAINS = [1, 7, 8, 300, 4_000, 65_535, 65_536]
+DOMAINS = [1, 7, 8, 300, 4_000, 65_535, 65_536, 1 << 18]
 
 
 def slow_encode(values: list[int], domain: int) -> bytes:
@@ -59,6 +59,7 @@ def test_the_example() -> None:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_edges_of_every_form_round_trip(domain: int) -> None:
     lists = [[0], [domain - 1], list(range(min(domain, 3000)))]
+    lists.append([*range(domain // 8), domain - 1])  # its last number takes the longest code
     edges = [(3, 4, 600), (254, 255, 510), (65_534, 65_535)]
     lists += [sorted({v % domain for v in steps}) for steps in edges]
     lists += [list(range(0, domain, max(1, domain // n))) for n in (3, 40, 1000, 30_000)]
