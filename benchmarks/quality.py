@@ -188,7 +188,7 @@ def _considered(
         category=score.category_of(item),
         targets=targets,
         results=[
-            {"path": hit["path"], "start_line": hit["line"], "end_line": max(hit["line"], hit["end_line"])}
+            {"path": hit["path"], "start_line": hit["start_line"], "end_line": hit["end_line"]}
             for hit in hits
         ],
         values=np.array(values, np.float64).reshape(-1, len(SIGNALS)),

@@ -46,7 +46,7 @@ def answer(connection: client.Connection, root: str, question: dict[str, Any]) -
     if found["incomplete"] and not found["incomplete"].startswith("budget"):
         raise SystemExit(f"the index is not complete: {found['incomplete']}")
     return [
-        {"path": hit["path"], "start_line": hit["line"], "end_line": max(hit["line"], hit["end_line"])}
+        {"path": hit["path"], "start_line": hit["start_line"], "end_line": hit["end_line"]}
         for hit in found["hits"]
     ]
 

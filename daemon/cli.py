@@ -37,6 +37,8 @@ started if it is not running, and a tree that is not indexed yet is added.
   -t, --type LANG     only files of this language; may be repeated
   -g, --glob GLOB     only paths that match; !GLOB excludes; may be repeated
   -C, --context N     N lines around each answer
+  -W, --whole         all of what each answer stands for: the definition, 80 lines at most
+      --per-file N    at most N answers of a file among the first ten to a question; 0: any number
   -a, --all           every line that matches QUERY, a regular expression, in order of path
   -c, --count         the same, but only the number of lines of each file
   -l, --files-with-matches   the same, but only the paths
@@ -70,6 +72,9 @@ _FLAGS: dict[str, tuple[str, str]] = {
     "--glob": ("globs", "list"),
     "-C": ("context", "int"),
     "--context": ("context", "int"),
+    "-W": ("whole", "flag"),
+    "--whole": ("whole", "flag"),
+    "--per-file": ("per_file", "int"),
     "-a": ("all", "flag"),
     "--all": ("all", "flag"),
     "-c": ("count", "flag"),
@@ -98,11 +103,12 @@ _FLAGS: dict[str, tuple[str, str]] = {
 _BOUNDS = {
     "limit": (1, wire.LIMIT_MAX),
     "context": (0, wire.CONTEXT_MAX),
+    "per_file": (0, wire.LIMIT_MAX),
     "deadline_ms": (1, wire.DEADLINE_MS_MAX),
 }
 _CHOICES = {"mode": wire.MODES, "files_mode": wire.FILES_MODES, "color": ("auto", "always", "never")}
 _EXHAUSTIVE = ("all", "count", "only_paths", "ignore_case", "literal", "word")
-_SENT = ("mode", "limit", "types", "globs", "context", "explain", "deadline_ms", "wait")
+_SENT = ("mode", "limit", "types", "globs", "context", "whole", "per_file", "explain", "deadline_ms", "wait")
 _FILES_SENT = ("limit", "deadline_ms", "wait")
 
 

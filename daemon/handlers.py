@@ -29,7 +29,7 @@ from daemon.engines import Engines
 from daemon.link import call_writer
 from daemon.scan import shortened
 from daemon.scanners import Scanners
-from search.answer import Answer, SearchRequest
+from search.answer import PER_FILE, Answer, SearchRequest
 from search.batch import PatternSpec
 from search.file_finder import FileFinder, FilesAnswer, FilesRequest
 from search.grep import GrepRequest, Sweep
@@ -127,6 +127,8 @@ class Dispatcher:
             languages=tuple(params.get("types", ())),
             globs=tuple(params.get("globs", ())),
             context=params.get("context", 0),
+            whole=params.get("whole", False),
+            per_file=params.get("per_file", PER_FILE),
             explain=params.get("explain", False),
             deadline_ms=params.get("deadline_ms") or self._settings.query.deadline_ms,
         )
@@ -363,6 +365,7 @@ def _check_ranges(params: Params, mode: str = "auto", modes: tuple[str, ...] = w
     ranges = {
         "limit": (0, 2**53) if exhaustive else (1, wire.LIMIT_MAX),
         "context": (0, wire.CONTEXT_MAX),
+        "per_file": (0, wire.LIMIT_MAX),
         "deadline_ms": (1, wire.DEADLINE_MS_MAX),
     }
     for name, (low, high) in ranges.items():

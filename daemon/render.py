@@ -85,10 +85,17 @@ def hit(one: Mapping[str, Any], style: Style) -> str:
         about.append(style.paint("faint", "(read live)"))
     text = "  ".join([place, *filter(None, about)]) + "\n"
     width = max((len(str(line["number"])) for line in one["lines"]), default=0)
+    before = 0
     for line in one["lines"]:
+        if before and line["number"] > before + 1:
+            text += "  " + style.paint("faint", " " * width + " ⋮") + "\n"
+        before = line["number"]
         number = f"{line['number']:>{width}}"
         number = style.paint("line" if line.get("is_match") else "faint", number)
         text += f"  {number} {style.paint('faint', '│')} {_marked(line, style)}".rstrip() + "\n"
+    if one.get("also"):
+        others = ", ".join(clean(shown_path(one.get("root", ""), path, style.cwd)) for path in one["also"])
+        text += "  " + style.paint("faint", f"also in {others}") + "\n"
     if style.explain:
         score = f"  score {_number(one['score'])}{_signals(one.get('signals') or {})}"
         text += style.paint("faint", score) + "\n"

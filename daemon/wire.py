@@ -50,6 +50,8 @@ METHODS: dict[str, dict[str, str]] = {
         "types": "list",
         "globs": "list",
         "context": "int",
+        "whole": "bool",
+        "per_file": "int",
         "explain": "bool",
         "deadline_ms": "int",
         "stream": "bool",

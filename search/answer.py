@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+PER_FILE = 2  # hits of one file among the first ones of a question
+
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
@@ -17,6 +19,8 @@ class SearchRequest:
     languages: tuple[str, ...] = ()
     globs: tuple[str, ...] = ()  # as ripgrep's -g: "!" excludes
     context: int = 0  # lines around each hit in the snippet
+    whole: bool = False  # the snippet is all that a hit stands for, 80 lines of it at most
+    per_file: int = PER_FILE  # hits of one file among the first ten of a question; 0: any number
     explain: bool = False
     deadline_ms: int = 5000
 
@@ -38,6 +42,7 @@ class Hit:
     path: str  # relative to the root; undecodable bytes as surrogate escapes
     line: int  # 1-based
     column: int  # 1-based, in characters
+    start_line: int  # of what the hit stands for: the definition, a part of a long one, or the line
     end_line: int
     kind: str  # "file", "symbol" or "line": what the hit stands for
     symbol: str  # enclosing or matching definition, dotted ("Class.method"), "" at file level
@@ -47,6 +52,7 @@ class Hit:
     lines: tuple[Line, ...]
     signals: dict[str, float] = field(default_factory=dict)  # every ranking signal; filled for explain
     live: bool = False  # read from disk because the index was behind
+    also: tuple[str, ...] = ()  # other paths with the same content, 100 at most
 
 
 @dataclass(frozen=True, slots=True)

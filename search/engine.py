@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 
 import numpy as np
 
@@ -43,6 +42,7 @@ from search.meaning import Meanings
 from search.plan import Plan, Text, case_of, make
 from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
+from search.results import FIRST, Results
 from search.retrieve import DOCS_MAX, Lists, retrieve
 from search.trust import States, trust
 
@@ -109,7 +109,7 @@ class Engine:
         lists = retrieve(plan, slots, search, self._settings.rank, request.limit)
         table = _candidates(plan, slots, lists, search, request.limit)
         disk = Disk(facts, self._settings.index.file_bytes_max)
-        hits = self._hits(plan, table, search, request, disk)
+        hits = self._hits(plan, slots, table, search, request, disk)
         if not hits and budget.over():
             raise DeadlineExceeded(f"nothing was found within {request.deadline_ms} ms; narrow the query")
         notes = ("there is no model, so meaning was searched by words alone",) if ranked.unranked else ()
@@ -184,7 +184,7 @@ class Engine:
         return facts
 
     def _hits(
-        self, plan: Plan, table: Candidates, search: Search, request: SearchRequest, disk: Disk
+        self, plan: Plan, slots: Bool, table: Candidates, search: Search, request: SearchRequest, disk: Disk
     ) -> list[Hit]:
         start = search.budget.spent_ms()
         around = enclosing(search.snapshot, table)
@@ -208,16 +208,35 @@ class Engine:
             ranking = rank_files(known, about, ranking, shipped_weights())
         search.step("rank", start, len(table), len(table))
         start = search.budget.spent_ms()
-        style = Style(request.context, self._settings.query.snippet_chars_max, request.explain)
-        maker = HitMaker(search.snapshot, search.facts, plan, table, around, disk, style, search.reading)
-        hits: list[Hit] = []
-        for hit in islice(maker.hits(ranking), request.limit):
-            hits.append(hit)
-            if len(hits) < request.limit and search.budget.late_ms() > GRACE_MS:
+        style = Style(
+            context=request.context,
+            chars_max=self._settings.query.snippet_chars_max,
+            explain=request.explain,
+            whole=request.whole,
+            wanted=request.limit,
+        )
+        snapshot, facts, reading = search.snapshot, search.facts, search.reading
+        maker = HitMaker(snapshot, facts, plan, slots, table, around, disk, style, reading)
+        results = Results(request.limit, _per_file(plan, slots, request), joins=plan.is_question)
+        for hit in maker.hits(ranking):
+            results.add(hit)
+            if results.full:
+                break
+            if search.budget.late_ms() > GRACE_MS:
                 search.stop("budget: the deadline passed while hits were checked on disk")
                 break
+        hits = results.hits()
         search.step("hits", start, len(table), len(hits))
         return hits
+
+
+def _per_file(plan: Plan, slots: Bool, request: SearchRequest) -> int:
+    """Return how many hits of a file may be among the first ones of an answer; 0: any number.
+
+    Who asks about few files wants to see more of each.
+    """
+    few = request.per_file * int(np.count_nonzero(slots)) < FIRST
+    return 0 if few or not plan.is_question else request.per_file
 
 
 def _scope(request: SearchRequest | GrepRequest, facts: RootFacts) -> Bool:

@@ -1,39 +1,40 @@
 """Ranked candidates -> hits as they stand on disk, best first, until there are enough.
 
-Candidates are places of indexed content. Each becomes a line with its surroundings, or is found again in a
-file that changed since, or is dropped so that the next one takes its place.
+Candidates are places of indexed content. Each becomes a line with its surroundings or, for a question, what
+extent.py makes of its chunk; or is found again in a file that changed since, or is dropped so that the next
+one takes its place. What stands under several paths is told once, with the other paths.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from indexer.records import I64, KINDS
+from indexer.records import I64, KINDS, Bool
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
-from search.answer import Hit
+from search.answer import Hit, Line
 from search.evaluate import matcher_of
+from search.extent import WHOLE_LINES_MAX, ChunkAt, extent_of
 from search.facts import RootFacts
 from search.gather import Candidates
 from search.lexical import query_terms
 from search.live import Disk, find_name, nearest, same_line
 from search.matcher import AnyOf
-from search.places import definition_at
 from search.plan import Both, Case, Either, Node, Plan, Text, Without
 from search.rank import Ranking
-from search.reading import Reading
-from search.snippet import Span, column, line_number, line_span, lines_around, make_line
+from search.reading import Passage, Reading
+from search.snippet import Span, column, line_span, lines_around, make_line
 from search.symbol import dotted
 
-ROWS_AT_ONCE = 64  # candidates that are looked at together
-CHUNK_CONTEXT = 2  # lines shown below the best line of a chunk, where the request asks for no context
-DEFINITION_LINE = 0.6  # of a word of the query: what the line of a definition is worth, to show a chunk by
+ROWS_AT_ONCE = 64  # candidates that are looked at together, at most
+LIVE_CONTEXT = 2  # lines shown below the line of a chunk whose file changed since
+ALSO_MAX = 100  # other paths that are told of one hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Style:
     context: int
     chars_max: int
     explain: bool
+    whole: bool  # all lines that a hit stands for
+    wanted: int  # hits
 
 
 class _Row(NamedTuple):
@@ -64,11 +67,16 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a hit stands in the content it is shown from."""
+    """Where a hit stands in the passage it is shown from; all offsets count from the passage's start."""
 
-    start: int
+    passage: Passage
+    start: int  # the match, or the best line
     end: int
-    last: int  # offset of the last byte that the hit stands for
+    low: int  # all that the hit stands for
+    high: int
+    definition: int = -1  # around it
+    lines: tuple[int, ...] = ()  # where the lines to show begin; empty: that of `start` with the context
+    marks: tuple[Span, ...] = ()  # known already
 
 
 class HitMaker:
@@ -79,16 +87,22 @@ class HitMaker:
         snapshot: Snapshot,
         facts: RootFacts,
         plan: Plan,
+        slots: Bool,
         candidates: Candidates,
         around: I64,
         disk: Disk,
         style: Style,
         reading: Reading,
     ) -> None:
-        """around: the innermost definition around each candidate, as gather.enclosing has it."""
+        """Make hits of `candidates`.
+
+        slots   the files that the query admits: other paths of a hit's content are among them
+        around  the innermost definition around each candidate, as gather.enclosing has it
+        """
         self._snapshot = snapshot
         self._facts = facts
         self._plan = plan
+        self._slots = slots
         self._table = candidates
         self._around = around
         self._disk = disk
@@ -99,19 +113,35 @@ class HitMaker:
         self._names: dict[tuple[int, int], tuple[str, str]] = {}  # segment, definition -> dotted name, kind
 
     def hits(self, ranking: Ranking) -> Iterator[Hit]:
-        """Yield hits in order; a line is shown once."""
+        """Yield hits in order; a line of a content is told once, with all paths that have it."""
         shown: set[tuple[int, int]] = set()
-        for low in range(0, len(ranking.order), ROWS_AT_ONCE):
-            rows = list(self._rows(ranking, ranking.order[low : low + ROWS_AT_ONCE]))
+        told: set[tuple[int, int]] = set()  # the same by document
+        step = min(ROWS_AT_ONCE, self._style.wanted + 8)
+        for low in range(0, len(ranking.order), step):
+            rows = list(self._rows(ranking, ranking.order[low : low + step]))
             self._disk.look_at_all(row.slot for row in rows)
             for row in rows:
                 hit = self._hit(row, ranking)
-                if hit is None:
+                if hit is None or (row.slot, hit.line) in shown:
                     continue
-                key = (row.slot, hit.line)
-                if key not in shown:
-                    shown.add(key)
-                    yield hit
+                shown.add((row.slot, hit.line))
+                if not hit.live and not row.is_file:
+                    if (row.doc, hit.line) in told:
+                        continue
+                    if others := self._others(row):
+                        told.add((row.doc, hit.line))
+                        hit = replace(hit, also=others)
+                yield hit
+
+    def _others(self, row: _Row) -> tuple[str, ...]:
+        """Return the other paths that have the content of a row, and have it still."""
+        slots = [slot for slot in self._facts.view.slots_of_doc(row.doc) if slot != row.slot]
+        admitted = [slot for slot in slots if self._slots[slot]]
+        if not admitted:
+            return ()
+        self._disk.look_at_all(admitted)
+        same = [self._facts.paths[slot] for slot in admitted if self._disk.look(slot).state == "same"]
+        return tuple(os.fsdecode(path) for path in sorted(same)[:ALSO_MAX])
 
     def _rows(self, ranking: Ranking, rows: I64) -> Iterator[_Row]:
         """Return candidates as numbers: taken one by one out of an array, each is 0.1 us more."""
@@ -129,21 +159,15 @@ class HitMaker:
         if current.state == "gone":
             return None
         if current.state == "changed":
-            return self._live_hit(row, ranking, current.content)
+            place = self._live_place(row, current.content)
+            return None if place is None else self._show(row, ranking, place, True)
         if self._plain(row):
             return self._line(row, ranking)
-        content = self._reading.content(row.doc)
-        return self._show(row, ranking, content, self._indexed_place(row, content), False)
+        return self._show(row, ranking, self._indexed_place(row), False)
 
     def _plain(self, row: _Row) -> bool:
         """Whether a hit is one line of text, so that nothing around it need be read."""
         return not (self._style.context or row.is_chunk or row.is_file) and row.definition < 0
-
-    def _live_hit(self, row: _Row, ranking: Ranking, content: bytes) -> Hit | None:
-        """Return a hit in a file that has this content now, if it is still one."""
-        indexed = self._reading.content(row.doc)
-        place = self._live_place(row, indexed, content, self._indexed_place(row, indexed))
-        return None if place is None else self._show(row, ranking, content, place, True)
 
     def _line(self, row: _Row, ranking: Ranking) -> Hit:
         """Return a plain hit from the page that it was found in: what `_show` makes of the whole content."""
@@ -161,6 +185,7 @@ class HitMaker:
             path=os.fsdecode(facts.paths[row.slot]),
             line=number,
             column=column(line, 0, start - low),
+            start_line=number,
             end_line=number + (content.count(b"\n", start, end - 1) if end > high else 0),
             kind=self._plan.types or "line",
             symbol=symbol,
@@ -180,29 +205,49 @@ class HitMaker:
             spans.append((start, end))
         return [span for span in spans if span[1] > span[0]]
 
-    def _show(self, row: _Row, ranking: Ranking, content: bytes, place: _Place, live: bool) -> Hit:
+    def _show(self, row: _Row, ranking: Ranking, place: _Place, live: bool) -> Hit:
         facts, style = self._facts, self._style
-        line = line_number(content, place.start)
-        span = line_span(content, place.start)
-        context = (style.context, style.context or (CHUNK_CONTEXT if row.is_chunk else 0))
-        matches = [] if row.is_file else self._matches(content, place, span, context, row)
+        content = place.passage.content
+        line = place.passage.line + content.count(b"\n", 0, place.start)
         symbol, kind = self._symbol(row, place, live)
         return Hit(
             path=os.fsdecode(facts.paths[row.slot] or b""),
             line=line,
-            column=column(content, span[0], place.start),
-            end_line=line + content.count(b"\n", place.start, place.last),
+            column=column(content, line_span(content, place.start)[0], place.start),
+            start_line=line - content.count(b"\n", place.low, place.start),
+            end_line=line + content.count(b"\n", place.start, max(place.start, place.high - 1)),
             kind=self._kind(row),
             symbol=symbol,
             symbol_kind=kind,
             language=facts.languages[facts.language[row.slot]],
             score=round(row.score, 6),
-            lines=lines_around(content, place.start, line, matches, context, style.chars_max)
-            if content
-            else (),
+            lines=self._lines(row, place, line) if content else (),
             signals=_signals(ranking, row.number) if style.explain else {},
             live=live,
         )
+
+    def _lines(self, row: _Row, place: _Place, number: int) -> tuple[Line, ...]:
+        """Return the lines that are shown: those of the place, or the one numbered so with its context."""
+        style, content = self._style, place.passage.content
+        if place.lines and not style.context:
+            words = {line_span(content, low)[0] for low, _ in place.marks}
+            words.add(line_span(content, place.start)[0])
+            first = number - content.count(b"\n", 0, place.start)
+            return tuple(
+                make_line(
+                    content,
+                    line_span(content, at),
+                    first + content.count(b"\n", 0, at),
+                    place.marks,
+                    style.chars_max,
+                    at in words,
+                )
+                for at in place.lines
+            )
+        below = LIVE_CONTEXT if row.is_chunk else 0
+        context = (style.context, style.context or below)
+        matches = [] if row.is_file else self._matches(row, place, context)
+        return lines_around(content, place.start, number, matches, context, style.chars_max)
 
     def _kind(self, row: _Row) -> str:
         if self._plan.types:
@@ -214,49 +259,70 @@ class HitMaker:
     def _segment(self, row: _Row) -> Segment:
         return self._snapshot.segments[row.segment]
 
-    def _indexed_place(self, row: _Row, content: bytes) -> _Place:
+    def _indexed_place(self, row: _Row) -> _Place:
+        """Return where a candidate stands in the indexed content."""
         if row.is_chunk:
-            best = self._best_line(self._segment(row), row.chunk, content, row.start, row.end)
-            return _Place(best[0], best[1], max(best[0], row.end - 1))
-        last = max(row.start, row.end - 1)
+            return self._chunk_place(row)
+        low, high = row.start, max(row.end, row.start + 1)
         if row.definition >= 0:
-            last = max(last, int(self._segment(row).def_end[row.definition]) - 1)
-        return _Place(row.start, row.end, last)
+            segment = self._segment(row)
+            low = min(low, int(segment.def_start[row.definition]))
+            high = max(high, int(segment.def_end[row.definition]))
+        place = self._place(row, low, high)
+        if self._style.whole and row.definition >= 0:
+            return replace(place, lines=_all_lines(place))
+        return place
 
-    def _best_line(self, segment: Segment, chunk: int, content: bytes, start: int, end: int) -> Span:
-        """Return the line of a chunk with most of the query's words; else its definition, else its start."""
-        definition = int(segment.chunk_def[self._snapshot.locate_chunk(chunk)[1]])
-        lines: dict[int, set[bytes]] = {}
-        for low, high in self._words.find(content, start, end) if self._words else ():
-            lines.setdefault(line_span(content, low)[0], set()).add(content[low:high].lower())
-        value: dict[int, float] = {line: len(found) for line, found in lines.items()}
-        if definition >= 0 and start <= (named := int(segment.def_name_start[definition])) < end:
-            line = line_span(content, named)[0]
-            value[line] = value.get(line, 0) + DEFINITION_LINE
-        if not value:
-            first = end - len(content[start:end].lstrip())
-            return (first, line_span(content, first)[1]) if first < end else (start, start)
-        best = max(value, key=lambda line: (value[line], -line))
-        high = line_span(content, best)[1]
-        return high - len(content[best:high].lstrip()), high
+    def _place(self, row: _Row, low: int, high: int) -> _Place:
+        passage = self._passage(row, low, high)
+        at = passage.offset
+        return _Place(passage, row.start - at, row.end - at, low - at, high - at)
 
-    def _live_place(self, row: _Row, indexed: bytes, content: bytes, place: _Place) -> _Place | None:
-        """Find a candidate again in the content that the file has now."""
+    def _passage(self, row: _Row, low: int, high: int) -> Passage:
+        """Return what is needed to show [low, high) of a document: the whole where context is asked for."""
+        if self._style.context or row.is_file:
+            return Passage(self._reading.content(row.doc), 0, 1)
+        return self._reading.passage(row.doc, low, high)
+
+    def _chunk_place(self, row: _Row) -> _Place:
+        segment = self._segment(row)
+        shows = int(segment.chunk_def[self._snapshot.locate_chunk(row.chunk)[1]])
+        ordinal = row.doc - int(self._snapshot.seg_base[row.segment])
+        if self._style.context:  # then all of the document is at hand
+            self._reading.content(row.doc)
+        chunk = ChunkAt(segment, ordinal, row.doc, row.start, row.end, shows)
+        extent = extent_of(chunk, self._reading, self._words.find if self._words else None)
+        place = _Place(
+            extent.passage,
+            extent.start,
+            extent.end,
+            extent.low,
+            extent.high,
+            extent.definition,
+            extent.lines,
+            extent.words,
+        )
+        return replace(place, lines=_all_lines(place)) if self._style.whole else place
+
+    def _live_place(self, row: _Row, content: bytes) -> _Place | None:
+        """Find a candidate again in the content that the file has now; None if it is no hit any more."""
         if not still_holds(self._plan.tree, content, self._plan.case):
             return None
+        passage = Passage(content, 0, 1)
         if row.is_file:
-            return _Place(0, 0, 0)
+            return _Place(passage, 0, 0, 0, 0)
+        indexed = self._indexed_place(row)
+        near = indexed.start + indexed.passage.offset
         found: Span | None
         if row.definition >= 0:
             segment = self._segment(row)
-            found = find_name(segment.name(int(segment.def_name[row.definition])), content, place.start)
-        elif row.is_chunk:
-            found = same_line(indexed[slice(*line_span(indexed, place.start))], content, place.start)
+            found = find_name(segment.name(int(segment.def_name[row.definition])), content, near)
         else:
-            found = nearest(self._spans(content), place.start)
-            if found is None and not self._texts:
-                found = same_line(indexed[slice(*line_span(indexed, place.start))], content, place.start)
-        return None if found is None else _Place(found[0], found[1], max(found[0], found[1] - 1))
+            found = None if row.is_chunk else nearest(self._spans(content), near)
+            if found is None and (row.is_chunk or not self._texts):
+                line = line_span(indexed.passage.content, indexed.start)
+                found = same_line(indexed.passage.content[slice(*line)], content, near)
+        return None if found is None else _Place(passage, *found, *found)
 
     def _spans(self, content: bytes) -> list[Span]:
         """Return the matches of all positive texts; of the query's words where it is a bare query."""
@@ -265,9 +331,10 @@ class HitMaker:
             spans += self._words.find(content)
         return spans
 
-    def _matches(self, content: bytes, place: _Place, span: Span, context: Span, row: _Row) -> list[Span]:
-        """Return the spans to mark on the lines shown."""
-        low, high = span
+    def _matches(self, row: _Row, place: _Place, context: Span) -> list[Span]:
+        """Return the spans to mark on the line of a place and the lines around it."""
+        content = place.passage.content
+        low, high = line_span(content, place.start)
         for _ in range(context[0]):
             low = line_span(content, max(0, low - 1))[0]
         for _ in range(context[1]):
@@ -284,10 +351,7 @@ class HitMaker:
         """Return the dotted name and the kind of the definition that the hit is, or stands in."""
         definition = row.definition
         if definition < 0 and not live and not row.is_file:
-            definition = row.around
-            if row.is_chunk:
-                ordinal = row.doc - int(self._snapshot.seg_base[row.segment])
-                definition = definition_at(self._segment(row), ordinal, place.start)
+            definition = place.definition if row.is_chunk else row.around
         return self._defined(row.segment, definition) if definition >= 0 else ("", "")
 
     def _defined(self, number: int, definition: int) -> tuple[str, str]:
@@ -298,6 +362,18 @@ class HitMaker:
             kind = KINDS[int(segment.def_kind[definition])]
             known = self._names[number, definition] = (dotted(segment, definition), kind)
         return known
+
+
+def _all_lines(place: _Place) -> tuple[int, ...]:
+    """Return where the lines begin that a place stands for, WHOLE_LINES_MAX at most."""
+    content = place.passage.content
+    lines = [line_span(content, place.low)[0]]
+    while len(lines) < WHOLE_LINES_MAX:
+        following = line_span(content, lines[-1])[1] + 1
+        if following >= place.high:
+            break
+        lines.append(following)
+    return tuple(lines)
 
 
 def _signals(ranking: Ranking, number: int) -> dict[str, float]:

@@ -168,6 +168,11 @@ class Plan:
     words: tuple[str, ...] = field(default=())  # what the ranking signals look for
 
     @property
+    def is_question(self) -> bool:
+        """Whether it is answered by chunks alone, not by places that are looked for."""
+        return bool(self.ranked or self.sources) and all(source.name != "text" for source in self.sources)
+
+    @property
     def structural(self) -> bool:
         """Whether symbols, references or vectors are asked for, not text and words alone."""
         return (

@@ -33,6 +33,7 @@ def hit(path: str = "a.py", score: float = 1.0) -> dict[str, Any]:
         "path": path,
         "line": 1,
         "column": 1,
+        "start_line": 1,
         "end_line": 1,
         "kind": "line",
         "symbol": "",
@@ -42,6 +43,7 @@ def hit(path: str = "a.py", score: float = 1.0) -> dict[str, Any]:
         "lines": [line],
         "signals": {},
         "live": False,
+        "also": [],
     }
 
 
@@ -85,6 +87,7 @@ def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
         (["q", "--limit", "5"], {"limit": 5}, ["q"]),
         (["-t", "py", "-tgo", "--type=c", "q"], {"types": ["py", "go", "c"]}, ["q"]),
         (["-g", "!*.md", "-g*.py", "q"], {"globs": ["!*.md", "*.py"]}, ["q"]),
+        (["-W", "--per-file", "0", "q"], {"whole": True, "per_file": 0}, ["q"]),
         (["-C2", "--mode", "text", "q"], {"context": 2, "mode": "text"}, ["q"]),
         (["--wait", "--explain", "--json", "q"], {"wait": True, "explain": True, "json": True}, ["q"]),
         (["--color=always", "q"], {"color": "always"}, ["q"]),

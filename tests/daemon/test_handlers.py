@@ -34,7 +34,7 @@ from search.answer import Answer, Hit, Line, SearchRequest
 from search.file_finder import FileFinder, FileHit, FilesAnswer, FilesRequest
 from tests.daemon.toy import short_directory
 
-HIT = Hit("a.py", 1, 1, 1, "line", "", "", "python", np.float64(1.5), (Line(1, "x", ((0, 1),), True),))
+HIT = Hit("a.py", 1, 1, 1, 1, "line", "", "", "python", np.float64(1.5), (Line(1, "x", ((0, 1),), True),))
 ANSWER = Answer((HIT,), 7, True, "", (), 1, 0.5)
 
 
@@ -186,10 +186,19 @@ def test_values_out_of_range_are_the_clients_mistake(
 
 def test_every_parameter_reaches_the_engine(desk: Desk) -> None:
     desk.search(
-        "q", mode="text", limit=3, types=["py"], globs=["!x"], context=2, explain=True, deadline_ms=123
+        "q",
+        mode="text",
+        limit=3,
+        types=["py"],
+        globs=["!x"],
+        context=2,
+        whole=True,
+        per_file=4,
+        explain=True,
+        deadline_ms=123,
     )
     assert desk.engine.requests == [
-        SearchRequest("q", 1, "", "text", 3, ("py",), ("!x",), 2, True, 123),
+        SearchRequest("q", 1, "", "text", 3, ("py",), ("!x",), 2, True, 4, True, 123),
     ]
     desk.search("q")
     assert desk.engine.requests[1] == SearchRequest("q", 1, limit=10, deadline_ms=5000)

@@ -25,6 +25,7 @@ def make_hit(text: str = "    return wait(x)", **more: Any) -> Hit:
         "path": "src/retry.py",
         "line": 42,
         "column": 12,
+        "start_line": 42,
         "end_line": 42,
         "kind": "line",
         "symbol": "Retry.delay",
@@ -50,6 +51,17 @@ def wired(*hits: Hit, **more: Any) -> dict[str, Any]:
     for hit in result["hits"]:
         hit["root"] = "/home/me/tree"
     return result
+
+
+def test_lines_left_out_and_other_paths_are_told() -> None:
+    far = make_hit(lines=(Line(9, "def delay():"), Line(42, "x", is_match=True)), also=("copy/retry.py", "b"))
+    assert render.hit(wired(far)["hits"][0], Style(cwd="/home/me/tree")) == (
+        "src/retry.py:42  Retry.delay  method\n"
+        "   9 │ def delay():\n"
+        "     ⋮\n"
+        "  42 │ x\n"
+        "  also in copy/retry.py, b\n"
+    )
 
 
 def test_an_answer_reads_as_documented() -> None:

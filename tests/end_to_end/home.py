@@ -106,8 +106,9 @@ class Home:
         return self.ask("search", {"query": query, "path": str(path), "limit": 10_000, **params})
 
     def found(self, query: str, path: Path | str, **params: Any) -> list[str]:
-        """The distinct paths of the hits, best first."""
-        return list(dict.fromkeys(hit["path"] for hit in self.search(query, path, **params)["hits"]))
+        """The distinct paths of the hits, best first, each followed by those with the same content."""
+        hits = self.search(query, path, **params)["hits"]
+        return list(dict.fromkeys(path for hit in hits for path in (hit["path"], *hit["also"])))
 
     def status(self, root: Path | str) -> dict[str, Any]:
         """What `status` says of one root."""

@@ -239,7 +239,7 @@ def test_settings_on_the_command_line_are_above_all_others(own_home: Home) -> No
     assert wrong.returncode == 2 and "did you mean query.limit?" in wrong.stderr
     assert own_home.run("searchd", "start", "--set", "query.limit").returncode == 2
     assert own_home.run("searchd", "start", "--set", "query.limit=3").returncode == 0
-    root = grow(own_home.at / "tree", {f"f{i}.py": "alpha = 1\n" for i in range(6)})
+    root = grow(own_home.at / "tree", {f"f{i}.py": f"alpha = {i}\n" for i in range(6)})
     own_home.add(root)
     assert len(own_home.ask("search", {"query": "alpha", "path": str(root)})["hits"]) == 3
     assert "restart --set" in own_home.run("searchd", "start", "--set", "query.limit=4").stderr

@@ -130,7 +130,7 @@ def test_generations_only_grow(home: Home, make_root: MakeRoot) -> None:
 def test_hits_that_vanished_do_not_take_the_place_of_others(
     home: Home, make_root: MakeRoot, limit: int
 ) -> None:
-    root = make_root({f"f{i}.py": "crowded_word = 1\n" for i in range(8)})
+    root = make_root({f"f{i}.py": f"crowded_word = {i}\n" for i in range(8)})
     home.sync(root)
     with frozen(home.pids("writer")):
         gone = {hit["path"] for hit in home.search("crowded_word", root, mode="text", limit=limit)["hits"]}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import DaemonUnavailable, EinsteinError
+from config.errors import DaemonUnavailable
 from config.processes import is_alive
 from tests.end_to_end.home import Home, grow, save, until, write
 
@@ -225,8 +225,8 @@ def test_queries_during_kills_never_fail(indexed: tuple[Home, Path]) -> None:
     """A client that asks all the time sees answers only, whatever dies below it."""
     home, root = indexed
     for kind in ("query", "writer", "query", "worker", "writer"):
-        with contextlib.suppress(EinsteinError):  # to list the workers needs the writer
-            home.kill(kind)
+        until(lambda kind=kind: home.pids(kind), f"a {kind}")
+        home.kill(kind)
         for _ in range(3):
             assert home.search('"def function_7("', root)["hits"][0]["path"] == "d0/f7.py"
     until(lambda: home.fsck() == [], "a clean index")

@@ -428,7 +428,8 @@ def test_one_file_does_not_fill_the_answer(own: Corpus) -> None:
 
 def test_a_second_path_of_the_same_content_is_a_hit_of_its_own(own: Corpus) -> None:
     own.save({"copy/retry.py": FILES["app/retry.py"]})
-    assert {"app/retry.py", "copy/retry.py"} <= set(own.paths('"TimeoutError"'))
+    (hit,) = own.search('"TimeoutError"').hits
+    assert {hit.path, *hit.also} == {"app/retry.py", "copy/retry.py"}
     assert own.paths('"TimeoutError" path:copy') == ["copy/retry.py"]
 
 
