@@ -62,6 +62,7 @@ class _Row(NamedTuple):
     around: int  # innermost definition around a place
     is_chunk: bool
     is_file: bool
+    is_copied: bool  # other paths have the same content
     score: float
 
 
@@ -125,7 +126,7 @@ class HitMaker:
                 if hit is None or (row.slot, hit.line) in shown:
                     continue
                 shown.add((row.slot, hit.line))
-                if not hit.live and not row.is_file:
+                if row.is_copied and not hit.live and not row.is_file:
                     if (row.doc, hit.line) in told:
                         continue
                     if others := self._others(row):
@@ -135,10 +136,8 @@ class HitMaker:
 
     def _others(self, row: _Row) -> tuple[str, ...]:
         """Return the other paths that have the content of a row, and have it still."""
-        slots = [slot for slot in self._facts.view.slots_of_doc(row.doc) if slot != row.slot]
-        admitted = [slot for slot in slots if self._slots[slot]]
-        if not admitted:
-            return ()
+        slots = self._facts.slots_of(np.array([row.doc])).tolist()
+        admitted = [slot for slot in slots if slot != row.slot and self._slots[slot]]
         self._disk.look_at_all(admitted)
         same = [self._facts.paths[slot] for slot in admitted if self._disk.look(slot).state == "same"]
         return tuple(os.fsdecode(path) for path in sorted(same)[:ALSO_MAX])
@@ -150,7 +149,7 @@ class HitMaker:
         columns = (
             rows, table.slot[rows], segment, table.doc[rows], table.start[rows], table.end[rows],
             table.chunk[rows], table.definition[rows], self._around[rows], table.is_chunk[rows],
-            table.is_file[rows], ranking.score[rows],
+            table.is_file[rows], self._facts.view.has_copies(table.doc[rows]), ranking.score[rows],
         )  # fmt: skip
         return map(_Row, *(column.tolist() for column in columns))
 

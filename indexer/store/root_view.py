@@ -138,12 +138,14 @@ class RootView:
             slots = np.insert(slots, np.repeat(several + 1, (high - low)[several]), more_slots[more])
         return slots[slots >= 0]
 
-    def slots_of_doc(self, doc: int) -> list[int]:
-        """Return the slots of one document: 2 us where `doc_slots` takes 15."""
-        first, more_docs, more_slots = self._slots
-        low, high = more_docs.searchsorted(doc, "left"), more_docs.searchsorted(doc, "right")
-        slots = [int(first[doc]), *more_slots[low:high].tolist()]
-        return slots if slots[0] >= 0 else []
+    def has_copies(self, docs: I64) -> Bool:
+        """Return which documents have several slots."""
+        more_docs = self._slots[1]
+        if not len(more_docs):
+            return np.zeros(len(docs), np.bool_)
+        at = np.minimum(np.searchsorted(more_docs, docs), len(more_docs) - 1)
+        copied: Bool = more_docs[at] == docs
+        return copied
 
     @cached_property
     def _live_docs(self) -> Bool:
