@@ -54,7 +54,8 @@ started if it is not running, and a tree that is not indexed yet is added.
   -V, --version       the version
 
 Query: words, "phrases", /regular expressions/, OR, NOT, ( ), and filters such as lang:py path:src/
-file:test_ sym:Name def:Name ref:Name ~"what it means" similar:file:line; see docs/QUERY.md.
+file:test_ sym:Name def:Name ref:Name callers:Name callees:Name imports:module importedby:file
+~"what it means" similar:file:line; see docs/QUERY.md.
 A query that begins with - goes after --.
 
 Exit status: 0 found, 1 nothing found, 2 error.

@@ -24,10 +24,12 @@ from search.candidates import TrigramFilter, as_ordinals
 from search.facts import RootFacts, demoted_from
 from search.far import Elsewhere
 from search.filters import Surroundings, field_mask
+from search.graph import find_callees, find_callers
 from search.lexical import TermLists, query_terms
 from search.lexis import in_places
 from search.lines import LineFinder
 from search.matcher import Matcher
+from search.modules import find_importers, imported_files
 from search.places import (
     Places,
     by_segment,
@@ -42,6 +44,7 @@ from search.plan import (
     Case,
     Either,
     FileTest,
+    Hop,
     Names,
     Node,
     OfKind,
@@ -267,6 +270,8 @@ def _holds(node: Node, slots: Bool, search: Search, positive: bool = True) -> Bo
             return _text(node, slots, search, positive, None, None)
         case Names() | OfKind():
             return _names(node, slots, search, positive)
+        case Hop():
+            return _hop(node, slots, search, positive)
         case Ranked():
             return _ranked(node, slots, search, positive)
         case Both(children):
@@ -406,6 +411,36 @@ def _names(node: Names | OfKind, slots: Bool, search: Search, positive: bool) ->
     search.step(str(node), start, len(places), np.count_nonzero(out))
     if positive:
         search.evidence.append(Evidence(name, places, node))
+    return out
+
+
+def _hop(node: Hop, slots: Bool, search: Search, positive: bool) -> Bool:
+    """Return the files in which a hop ends; imported files stand for themselves, so they leave no places."""
+    start = search.budget.spent_ms()
+    snapshot, facts, budget = search.snapshot, search.facts, search.budget
+    mask = facts.doc_mask(slots)
+    query = name_query(node.text, "quoted", fold=_folds(node.text, search.case, "ref"))
+    name: Literal["symbol", "reference"] = "reference"
+    places = None
+    match node.name:
+        case "callers":
+            places = find_callers(snapshot, query, mask, budget)
+        case "callees":
+            name, places = "symbol", find_callees(snapshot, query, facts, mask, budget)
+        case "imports":
+            places = find_importers(snapshot, node.text, mask, budget)
+        case _:
+            found = imported_files(snapshot, facts, node.text)
+    if budget.over():
+        search.stop(f"budget: the deadline passed in {node}")
+    if places is None:
+        out = np.zeros(len(slots), np.bool_)
+        out[found] = slots[found]
+    else:
+        out = _with_docs(places.doc, slots, search)
+        if positive:
+            search.evidence.append(Evidence(name, places, node))
+    search.step(str(node), start, np.count_nonzero(slots), np.count_nonzero(out))
     return out
 
 

@@ -16,6 +16,7 @@ from indexer.store.blocks import BLOCK_BYTES
 from indexer.store.root_view import Paths, RootView
 from indexer.store.snapshot import Snapshot
 from search.compiled import compile_pattern
+from search.module_paths import Modules
 from search.path_terms import INSIDE_MIN, LETTER, LOWER, PathTerms, is_plain
 
 TEST, GENERATED, VENDORED, DOCS = 1, 2, 4, 8
@@ -78,6 +79,7 @@ class RootFacts:
     masks: dict[tuple[str, str, str], Bool]  # by path pattern; dead slots may be in them
     words: dict[bytes, tuple[I64, F32]]  # term -> (slots, share of the path)
     _terms: PathTerms | None = None  # of paths that these begin with
+    _modules: Modules | None = None
     _names: tuple[bytes, I64] | None = None
     _names_at: I64 | None = None
     _turns: dict[bool, U8] = field(default_factory=dict)
@@ -179,6 +181,12 @@ class RootFacts:
         first = np.flatnonzero(np.diff(slots, prepend=-1))
         return slots[first], share[first]
 
+    def modules(self) -> Modules:
+        """Return the files as modules, dead ones among them."""
+        if self._modules is None or len(self._modules) != len(self.paths):
+            self._modules = Modules(self.paths, self._modules)
+        return self._modules
+
     def _path_terms(self) -> PathTerms:
         if self._terms is None or self._terms.n_all != len(self.paths):
             self._terms = self._terms.extended(self.paths) if self._terms else PathTerms(self.paths)
@@ -236,6 +244,7 @@ def make_facts(snapshot: Snapshot, root_id: int, before: RootFacts | None = None
         masks=masks,
         words=words,
         _terms=None if before is None else before._terms,
+        _modules=None if before is None else before._modules,
         _by_path=None if before is None else before._by_path,
         _place=place,
     )

@@ -45,7 +45,7 @@ SYMBOL_WORDS_MAX = 8  # words of a bare query that are looked up as names
 
 FILTERS = frozenset({"lang", "path", "file", "root", "changed", "since"})  # fields about the file alone
 _WORDS_OF_MODE: dict[str, Literal["text", "name"]] = {"text": "text", "symbol": "name"}
-_LATER = ("callers", "callees", "imports", "importedby")
+GRAPH = ("callers", "callees", "imports", "importedby")
 
 Case = Literal["smart", "yes", "no"]
 
@@ -86,6 +86,17 @@ class OfKind:
 
     def __str__(self) -> str:
         return f"kind({'|'.join(sorted(self.kinds))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What one hop in the graph of calls or imports reaches."""
+
+    name: str  # of GRAPH
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}({quote(self.text)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,7 @@ class Without:
         return f"not {_wrapped(self.child)}"
 
 
-Node = Text | Names | OfKind | FileTest | Ranked | Both | Either | Without
+Node = Text | Names | OfKind | Hop | FileTest | Ranked | Both | Either | Without
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +359,8 @@ def _lower(term: Query, scope: _Scope) -> Node:
 
 
 def _lower_field(term: Field, scope: _Scope) -> Node:
-    if term.name in _LATER:
-        raise NotYet(f"{term.name}: is not in this version yet; ref:{term.value} finds references by name")
+    if term.name in GRAPH:
+        return Hop(term.name, term.value)
     if term.name in ("sym", "def"):
         return Names(term.value, term.form, kinds=scope.kinds)
     if term.name == "ref":
@@ -375,7 +386,7 @@ def _is_filter(term: Query) -> bool:
 
 def _is_structural(node: Node) -> bool:
     match node:
-        case Names() | OfKind() | Ranked():
+        case Names() | OfKind() | Hop() | Ranked():
             return True
         case Text():
             return bool(node.kinds)
@@ -394,7 +405,7 @@ def _signal_words(terms: Iterable[Query]) -> tuple[str, ...]:
         match term:
             case Word(text) | Phrase(text) | Meaning(text):
                 out += text.split()
-            case Field(name, value, form) if name in ("sym", "def", "ref") and form != "regex":
+            case Field(name, value, form) if name in ("sym", "def", "ref", "callers") and form != "regex":
                 out.append(value)
             case And(children) | Or(children):
                 out += _signal_words(children)
@@ -436,6 +447,8 @@ def _cost(node: Node, estimate: Estimate) -> float:
             return 1e4
         case Names():
             return 100.0
+        case Hop():
+            return 500.0
         case OfKind():
             return 1e3
         case Text():

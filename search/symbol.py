@@ -105,15 +105,25 @@ def find_definitions(
     return found.where(order if whole else order[:PLACES_MAX])
 
 
-def find_references(snapshot: Snapshot, query: NameQuery, doc_mask: Bool, budget: Budget) -> Places:
-    """Return the references to a name, in order of documents; the whole name must match."""
+def find_references(
+    snapshot: Snapshot,
+    query: NameQuery,
+    doc_mask: Bool,
+    budget: Budget,
+    roles: frozenset[int] = frozenset(),
+) -> Places:
+    """Return the references to a name, in order of documents; the whole name must match.
+
+    roles  of the references; empty: all
+    """
+    wanted = np.array(sorted(roles), np.uint8)
     parts: list[Places] = []
     for segment, base, mask in segment_masks(snapshot, doc_mask):
         if budget.over():
             break
         for number in _whole_names(segment, query):
-            docs, starts, _roles = segment.refs_of_name(number)
-            keep = mask[docs]
+            docs, starts, role = segment.refs_of_name(number)
+            keep = mask[docs] if not roles else mask[docs] & np.isin(role, wanted)
             start = starts[keep].astype(np.int64)
             size = len(segment.name(number))
             parts.append(make_places(docs[keep].astype(np.int64) + base, start, start + size))

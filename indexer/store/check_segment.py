@@ -15,7 +15,7 @@ from indexer.store.check_terms import LISTS_BLOCK, list_problems, term_problems
 from indexer.store.format import ENCODINGS, SEPARATOR
 from indexer.store.segment import Segment
 from indexer.store.segment_file import Array
-from indexer.store.segment_writer import by_name
+from indexer.store.segment_writer import IS_EDGE, by_name
 from indexer.trigram import KEY_BITS
 
 
@@ -70,6 +70,7 @@ def _sizes(segment: Segment) -> Iterator[str]:
     yield from _offsets("doc_def", s.doc_def, s.n_docs, s.n_defs)
     yield from _offsets("name_def_off", s.name_def_off, s.n_names, s.n_defs)
     yield from _offsets("name_ref", s.name_ref, s.n_names, s.n_refs)
+    yield from _offsets("doc_edge", s.doc_edge, s.n_docs, len(s.edge_ref))
     yield from _offsets("doc_chunk", s.doc_chunk, s.n_docs, s.n_chunks)
     yield from _rising("tri_key", s.tri_key)
 
@@ -142,6 +143,11 @@ def _references(segment: Segment) -> Iterator[str]:
     falls = np.flatnonzero(place[1:] < place[:-1]) + 1
     if not np.isin(falls, s.name_ref).all():
         yield "the references of a name are not in order of (document, start)"
+    edges = np.flatnonzero(IS_EDGE[np.minimum(s.ref_role, len(ROLES) - 1)])
+    edges = edges[np.argsort(place[edges], kind="stable")]
+    counts = np.bincount(s.ref_doc[edges].astype(np.int64), minlength=s.n_docs)
+    if not np.array_equal(edges, s.edge_ref) or not np.array_equal(np.cumsum(counts), s.doc_edge[1:]):
+        yield "edge_ref is not the edges in order of (document, start)"
 
 
 def _chunks(segment: Segment) -> Iterator[str]:

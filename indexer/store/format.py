@@ -52,6 +52,9 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
                    [w+1]
     ref_*          references in order of (name, document, start): doc u32, start u32, role u8; those of
                    name i at name_ref u32 [w+1]
+    doc_edge       u32 [n+1]: edges of each document, the references that join one place of a program to another:
+                   calls, imports, inheritance, uses of types (EDGE_ROLES). edge_ref u32 [e]: the numbers of these
+                   references, those of a document in order of place
     doc_chunk      u32 [n+1]: chunks of each document
     chunk_*        start u32, end u32, line u32, def i32 (definition number or -1), row u32 (row of the vector
                    pool or NO_ROW), words u16 (number of words, at most 65,535). The chunks of a shallow
@@ -73,7 +76,7 @@ FORMAT_VERSION guards the directory (its name ends in the version) and every fil
     1  first layout
     2  contents in LZ4 blocks; line tables; trigrams by page
     3  pages of 12 KiB instead of 64; the lists of trigrams as codes
-    4  segments of up to 128,000 documents and 262,144 pages instead of 32,000 and 65,535
+    4  segments of up to 128,000 documents and 262,144 pages instead of 32,000 and 65,535; edges by document
 """
 
 from __future__ import annotations
@@ -96,6 +99,8 @@ DOCS_MAX = 128_000  # of a segment
 PAGES_MAX = 262_144  # of a segment
 
 ENCODINGS: tuple[str, ...] = ("utf-8", "utf-16-le", "utf-16-be", "latin-1")  # append, never reorder
+
+EDGE_ROLES: tuple[str, ...] = ("call", "import", "inherit", "type")  # of references
 
 # Section -> NumPy type of its array.
 SECTIONS: dict[str, str] = {
@@ -144,6 +149,8 @@ SECTIONS: dict[str, str] = {
     "ref_doc": "<u4",
     "ref_start": "<u4",
     "ref_role": "u1",
+    "doc_edge": "<u4",
+    "edge_ref": "<u4",
     "doc_chunk": "<u4",
     "chunk_start": "<u4",
     "chunk_end": "<u4",

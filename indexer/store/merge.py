@@ -25,6 +25,7 @@ from indexer.store.segment import Segment
 from indexer.store.segment_file import Array, SegmentFile
 from indexer.store.segment_writer import (
     POSTINGS_BLOCK,
+    Edges,
     ListWriter,
     bases,
     by_name,
@@ -368,14 +369,18 @@ def _write_refs(out: SegmentFile, parts: list[_Input], tables: list[_Names], n_n
     docs, starts, roles = (out.section(name, int(total[-1])) for name in ("ref_doc", "ref_start", "ref_role"))
     cuts = np.searchsorted(total, np.arange(POSTINGS_BLOCK, total[-1], POSTINGS_BLOCK))
     edges = np.unique(np.concatenate(([0], cuts, [n_names]))).tolist()
+    graph = Edges()
     for low, high in pairwise(edges):
         blocks = [_ref_block(p, t, low, high) for p, t in zip(parts, tables, strict=True)]
         order = by_name(np.concatenate([names for names, *_ in blocks]) - low)
-        docs.write(np.concatenate([doc for _, doc, _, _ in blocks])[order])
-        starts.write(np.concatenate([start for _, _, start, _ in blocks])[order])
-        roles.write(np.concatenate([role for _, _, _, role in blocks])[order])
+        doc, start, role = (np.concatenate([block[i] for block in blocks])[order] for i in (1, 2, 3))
+        docs.write(doc)
+        starts.write(start)
+        roles.write(role)
+        graph.add(doc, start, role)
     for section in (docs, starts, roles):
         section.close()
+    graph.put(out, sum(int(part.live.sum()) for part in parts))
     return int(total[-1])
 
 

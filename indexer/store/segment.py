@@ -97,6 +97,8 @@ class Segment:
     ref_doc: U32
     ref_start: U32
     ref_role: U8
+    doc_edge: U32
+    edge_ref: U32
     doc_chunk: U32
     chunk_start: U32
     chunk_end: U32
@@ -314,6 +316,17 @@ class Segment:
     def defs_of_name(self, index: int) -> U32:
         """Return the definitions that carry a name."""
         return self.name_def[self.name_def_off[index] : self.name_def_off[index + 1]]
+
+    def edges_of(self, ordinal: int, start: int, end: int) -> U32:
+        """Return the numbers of the edges in [start, end) of a document, in order of place."""
+        low, high = self.doc_edge[ordinal : ordinal + 2].tolist()
+        refs = self.edge_ref[low:high]
+        first, last = self.ref_start[refs].searchsorted(np.array([start, end], np.uint32))
+        return refs[first:last]
+
+    def name_of_ref(self, refs: U32) -> I64:
+        """Return the number of the name of each reference."""
+        return np.searchsorted(self.name_ref, refs, side="right") - 1
 
     def refs_of_name(self, index: int) -> tuple[U32, U32, U8]:
         """Return ordinals, offsets and roles of the references to a name, in order of (ordinal, offset)."""

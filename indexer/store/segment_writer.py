@@ -14,10 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from indexer.pages import page_starts
-from indexer.records import I64, U8, U32, U64, PreparedFile, SourceFile
+from indexer.records import I64, ROLES, U8, U32, U64, PreparedFile, SourceFile
 from indexer.store import chunk_lists, postings
 from indexer.store.blocks import BlockWriter
-from indexer.store.format import DOCS_MAX, ENCODINGS, NO_ROW, PAGES_MAX, SEPARATOR, Counts, SegmentInfo
+from indexer.store.format import (
+    DOCS_MAX,
+    EDGE_ROLES,
+    ENCODINGS,
+    NO_ROW,
+    PAGES_MAX,
+    SEPARATOR,
+    Counts,
+    SegmentInfo,
+)
 from indexer.store.segment_file import Array, Section, SegmentFile
 from indexer.store.terms import KEY_SHIFT, CountWriter, Heads, directory, head_table
 from indexer.trigram import KEY_BITS
@@ -337,9 +346,41 @@ def _write_refs(out: SegmentFile, files: list[PreparedFile], names: Array, n_nam
     docs = np.repeat(np.arange(len(files), dtype=np.uint32), n_refs)
     tables = [file.parsed.references for file, n in zip(files, n_refs, strict=True) if n]
     out.put("name_ref", bases(np.bincount(names.astype(np.int64), minlength=n_names)))
+    start = _joined([table.start for table in tables], "<u4")[order]
+    role = _joined([table.role for table in tables], "u1")[order]
     out.put("ref_doc", docs[order])
-    out.put("ref_start", _joined([table.start for table in tables], "<u4")[order])
-    out.put("ref_role", _joined([table.role for table in tables], "u1")[order])
+    out.put("ref_start", start)
+    out.put("ref_role", role)
+    edges = Edges()
+    edges.add(docs[order], start, role)
+    edges.put(out, len(files))
+
+
+class Edges:
+    """Collects which references are edges, in order of name, and writes them in order of document."""
+
+    def __init__(self) -> None:
+        self._n_refs = 0
+        self._refs: list[U32] = []
+        self._places: list[U64] = []  # document, offset
+
+    def add(self, docs: Array, start: Array, role: Array) -> None:
+        """Take the next references."""
+        edges = np.flatnonzero(IS_EDGE[role])
+        self._refs.append((edges + self._n_refs).astype(np.uint32))
+        self._places.append(docs[edges].astype(np.uint64) << np.uint64(32) | start[edges].astype(np.uint64))
+        self._n_refs += len(role)
+
+    def put(self, out: SegmentFile, n_docs: int) -> None:
+        """Write the sections."""
+        places = np.concatenate([*self._places, np.empty(0, np.uint64)])
+        refs = np.concatenate([*self._refs, np.empty(0, np.uint32)])
+        docs = (places >> np.uint64(32)).astype(np.int64)
+        out.put("doc_edge", bases(np.bincount(docs, minlength=n_docs)))
+        out.put("edge_ref", refs[np.argsort(places, kind="stable")])
+
+
+IS_EDGE = np.isin(ROLES, EDGE_ROLES)  # by role
 
 
 def _write_chunks(out: SegmentFile, docs: Sequence[Doc], chunk_base: I64) -> None:

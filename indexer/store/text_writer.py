@@ -252,7 +252,8 @@ def _run_starts(ordered: U64 | U32) -> I64:
 def _put_no_symbols(out: SegmentFile, n_docs: int) -> None:
     """Write the sections of definitions and references as they are without any."""
     put_names(out, [])
-    out.put("doc_def", np.zeros(n_docs + 1, np.uint32))
+    for name in ("doc_def", "doc_edge"):
+        out.put(name, np.zeros(n_docs + 1, np.uint32))
     for name in ("name_def_off", "name_ref"):
         out.put(name, np.zeros(1, np.uint32))
     for name in _SYMBOL_SECTIONS:
@@ -261,7 +262,7 @@ def _put_no_symbols(out: SegmentFile, n_docs: int) -> None:
 
 _SYMBOL_SECTIONS = (
     *("def_name", "def_kind", "def_start", "def_end", "def_name_start", "def_line", "def_parent", "name_def"),
-    *("ref_doc", "ref_start", "ref_role"),
+    *("ref_doc", "ref_start", "ref_role", "edge_ref"),
 )
 _NONE: I64 = np.zeros(0, np.int64)
 

@@ -671,7 +671,7 @@ def test_a_query_out_of_time_answers_with_what_it_has(
 
 @pytest.mark.parametrize(
     ("query", "error"),
-    [('"open', QuerySyntaxError), ("callers:x", NotYet), ("ast:x", NotYet), ("/(/", QuerySyntaxError)],
+    [('"open', QuerySyntaxError), ("ast:x", NotYet), ("/(/", QuerySyntaxError)],
 )
 def test_mistakes_are_told(corpus: Corpus, query: str, error: type[Exception]) -> None:
     with pytest.raises(error):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from config.errors import StoreCorrupt, StoreFull
 from indexer import pages
-from indexer.records import PreparedFile
+from indexer.records import ROLE_ID, PreparedFile
 from indexer.store import segment_file, segment_writer
-from indexer.store.format import NO_ROW, SECTIONS, SEPARATOR
+from indexer.store.format import EDGE_ROLES, NO_ROW, SECTIONS, SEPARATOR
 from indexer.store.segment import Segment
 from indexer.store.segment_writer import write_segment
 from indexer.trigram import pack
@@ -86,6 +86,7 @@ def check(segment: Segment, files: list[PreparedFile]) -> None:
         chunk += len(file.parsed.chunks)
     assert segment.n_chunks == chunk
     check_names(segment, defs, refs)
+    check_edges(segment, files)
     assert {
         h: list(zip(*map(np.ndarray.tolist, segment.term_postings(h)), strict=True)) for h in terms
     } == terms
@@ -119,6 +120,24 @@ def check_names(
         prefix = name[: max(1, len(name) // 2)]
         assert list(segment.names_prefix(prefix)) == [j for j, n in enumerate(names) if n.startswith(prefix)]
     assert segment.names_exact(b"no such name") == -1
+
+
+def check_edges(segment: Segment, files: list[PreparedFile]) -> None:
+    edges = {ROLE_ID[role] for role in EDGE_ROLES}
+    for ordinal, file in enumerate(files):
+        table = file.parsed.references
+        rows = zip(table.start.tolist(), table.name.tolist(), table.role.tolist(), strict=True)
+        wanted = [
+            (start, table.names[name].replace(b"\n", b" "), role)
+            for start, name, role in rows
+            if role in edges
+        ]
+        size = len(file.source.content)
+        for low, high in ((0, size), (size // 3, size // 2)):
+            refs = segment.edges_of(ordinal, low, high)
+            names = map(segment.name, segment.name_of_ref(refs).tolist())
+            found = zip(segment.ref_start[refs].tolist(), names, segment.ref_role[refs].tolist(), strict=True)
+            assert list(found) == sorted(row for row in wanted if low <= row[0] < high)
 
 
 def test_a_segment_gives_back_what_was_written(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""Retriever: one hop in the graph of calls, by name: no compiler is asked, a call means what bears its name.
+
+    callers   the calls of a name, each with the definition it stands in
+    callees   the definitions that the calls inside of a definition name
+
+Of several definitions with the name that is called, those in the same file are meant; else all are, and each
+scores less the more there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from indexer.records import I64, KIND_ID, ROLE_ID, Bool
+from indexer.store.segment import Segment
+from indexer.store.snapshot import Snapshot
+from search.budget import Budget
+from search.facts import RootFacts
+from search.places import Places, join_places, make_places
+from search.symbol import NameQuery, find_definitions, find_references
+
+CALL = ROLE_ID["call"]
+CALLABLE = ("function", "method", "macro", "test", "class", "struct", "enum", "type", "trait", "interface")
+ORIGINS_MAX = 1_000  # definitions whose callees are looked for
+SAME_FILE = 1.0  # score of a callee in the file of its caller
+ELSEWHERE = 0.8  # of one that stands anywhere else, by the number of those with its name
+
+_IS_CALLABLE = np.zeros(len(KIND_ID) + 1, np.bool_)
+_IS_CALLABLE[[KIND_ID[kind] for kind in CALLABLE]] = True
+
+
+def find_callers(snapshot: Snapshot, query: NameQuery, doc_mask: Bool, budget: Budget) -> Places:
+    """Return the calls of a name in the documents of a mask (bool, all documents)."""
+    return find_references(snapshot, query, doc_mask, budget, frozenset({CALL}))
+
+
+def find_callees(
+    snapshot: Snapshot, query: NameQuery, facts: RootFacts, doc_mask: Bool, budget: Budget
+) -> Places:
+    """Return the definitions that those of a name, anywhere in the root, call; best first.
+
+    doc_mask  bool, all documents: where the callees may stand
+    """
+    everywhere = facts.doc_mask(facts.alive)
+    origins = find_definitions(snapshot, query, everywhere, budget, facts, whole=True)
+    origins = origins.where(slice(ORIGINS_MAX))
+    called: dict[bytes, set[int]] = {}
+    for doc, names in _calls(snapshot, origins):
+        for name in names:
+            called.setdefault(name, set()).add(doc)
+    parts: list[Places] = []
+    for name, docs in called.items():
+        if budget.over():
+            break
+        parts.append(_meant(_definitions(snapshot, name, everywhere), docs))
+    found = join_places([part for part in parts if len(part)])
+    found = found.where(np.flatnonzero(doc_mask[found.doc]))
+    return found.where(np.lexsort((found.start, found.doc, -found.score)))
+
+
+def _calls(snapshot: Snapshot, origins: Places) -> Iterator[tuple[int, set[bytes]]]:
+    """Yield the document of each origin and the names that it calls."""
+    for doc, definition in zip(origins.doc.tolist(), origins.definition.tolist(), strict=True):
+        segment, ordinal = snapshot.locate_doc(doc)
+        low, high = int(segment.def_start[definition]), int(segment.def_end[definition])
+        refs = segment.edges_of(ordinal, low, high)
+        refs = refs[segment.ref_role[refs] == CALL]
+        names = np.unique(segment.name_of_ref(refs))
+        yield doc, {segment.name(number) for number in names.tolist()}
+
+
+def _definitions(snapshot: Snapshot, name: bytes, doc_mask: Bool) -> Places:
+    """Return the definitions of exactly this name that can be called."""
+    parts: list[Places] = []
+    for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
+        number = segment.names_exact(name)
+        if number < 0:
+            continue
+        defs = segment.defs_of_name(number).astype(np.int64)
+        defs = defs[_IS_CALLABLE[segment.def_kind[defs]]]
+        docs = segment.doc_of_def(defs).astype(np.int64) + base
+        keep = doc_mask[docs]
+        parts.append(_places(segment, defs[keep], docs[keep], len(name)))
+    return join_places(parts)
+
+
+def _places(segment: Segment, defs: I64, docs: I64, size: int) -> Places:
+    start = segment.def_name_start[defs].astype(np.int64)
+    return make_places(docs, start, start + size, defs)
+
+
+def _meant(found: Places, callers: set[int]) -> Places:
+    """Return the definitions that a call from these documents means."""
+    here = np.isin(found.doc, np.fromiter(callers, np.int64, len(callers)))
+    chosen = found.where(here) if here.any() else found
+    score = SAME_FILE if here.any() else ELSEWHERE / max(1, len(found))
+    return Places(
+        chosen.doc, chosen.start, chosen.end, chosen.definition, np.full(len(chosen), score, np.float32)
+    )
