@@ -52,9 +52,9 @@ Sections (n documents, p pages, c chunks, d definitions, r references, w names, 
                    [w+1]
     ref_*          references in order of (name, document, start): doc u32, start u32, role u8; those of
                    name i at name_ref u32 [w+1]
-    doc_edge       u32 [n+1]: edges of each document, the references that join one place of a program to another:
-                   calls, imports, inheritance, uses of types (EDGE_ROLES). edge_ref u32 [e]: the numbers of these
-                   references, those of a document in order of place
+    doc_edge       u32 [n+1]: edges of each document, the references that join one place of a program to
+                   another: calls, imports, inheritance, uses of types (EDGE_ROLES). edge_ref u32 [e]: the
+                   numbers of these references, those of a document in order of place
     doc_chunk      u32 [n+1]: chunks of each document
     chunk_*        start u32, end u32, line u32, def i32 (definition number or -1), row u32 (row of the vector
                    pool or NO_ROW), words u16 (number of words, at most 65,535). The chunks of a shallow
