@@ -8,6 +8,17 @@ PER_FILE = 2  # hits of one file among the first ones of a question
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Code that a client shows instead of describing it: a text, a place, or both."""
+
+    text: str = ""  # the code; with a line the whole file that it stands in
+    path: str = ""  # of the file, as the client names it; "" if it has none
+    line: int = 0  # 1-based; 0: the text itself is the code
+    root_id: int = -1  # the root that holds the file, -1 if none does
+    inside: str = ""  # its path in that root
+
+
+@dataclass(frozen=True, slots=True)
 class SearchRequest:
     """One question about one root."""
 
@@ -23,6 +34,7 @@ class SearchRequest:
     per_file: int = PER_FILE  # hits of one file among the first ten of a question; 0: any number
     explain: bool = False
     deadline_ms: int = 5000
+    shown: Shown | None = None  # the answers are code like this
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,14 @@ from indexer.store.pool import Pool
 from indexer.store.snapshot import Reader, Snapshot
 from indexer.words import terms as word_terms
 from indexer.words import words
-from search.answer import Answer, Explain, Hit, SearchRequest
+from search.answer import Answer, Explain, Hit, SearchRequest, Shown
 from search.batch import line_pattern
 from search.budget import Budget, Flag
 from search.changed import ChangedFiles
 from search.compiled import BadPattern
+from search.duplicates import Duplicates, DuplicatesAnswer, DuplicatesRequest
 from search.evaluate import Search, admitted, estimate_docs
+from search.example import Code, code_of
 from search.facts import RootFacts, make_facts
 from search.far import Elsewhere
 from search.file_rank import rank_files, shipped_weights
@@ -44,6 +46,7 @@ from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.results import FIRST, Results
 from search.retrieve import DOCS_MAX, Lists, retrieve
+from search.similar import is_by_example, joined
 from search.trust import States, trust
 
 GRACE_MS = 50.0  # past the deadline, for showing what was found within it
@@ -90,7 +93,12 @@ class Engine:
         snapshot = self._reader.snapshot()
         facts = self._root_facts(snapshot, request.root_id)
         case = case_of(query)
-        plan = make(query, request.mode, lambda text: estimate_docs(snapshot, text, case))
+        code = self._code(request.shown, snapshot) if request.shown else None
+        if code is not None:
+            query = joined(query, code)
+        plan = make(
+            query, request.mode, lambda text: estimate_docs(snapshot, text, case), bare=request.shown is None
+        )
         ranked = self._meanings.of(snapshot, facts, budget, request.path_prefix)
         search = Search(
             snapshot=snapshot,
@@ -125,6 +133,17 @@ class Engine:
             ms=round(budget.spent_ms(), 3),
             explain=Explain(str(query), str(plan), tuple(search.steps)) if request.explain else None,
         )
+
+    def duplicates(self, request: DuplicatesRequest, cancel: Flag | None = None) -> DuplicatesAnswer:
+        """Find what is nearly some code, in all roots. Raises UsageErrors and Cancelled."""
+        budget = Budget(request.deadline_ms, cancel)
+        board = self._board
+        # The board before the snapshot, as in `search`.
+        states = {i: board.root_state(i) for i in self._reader.snapshot().roots} if board else {}
+        snapshot = self._reader.snapshot()
+        facts_of = partial(self._root_facts, snapshot)
+        found = Duplicates(request, snapshot, facts_of, self._meanings, self._settings, budget)
+        return found.answer(board, states)
 
     def grep(self, request: GrepRequest, cancel: Flag | None = None) -> Sweep:
         """Find the candidate files of an exhaustive search.
@@ -183,6 +202,10 @@ class Engine:
         self._facts = {i: f for i, f in self._facts.items() if i in snapshot.roots} | {root_id: facts}
         return facts
 
+    def _code(self, shown: Shown, snapshot: Snapshot) -> Code:
+        facts_of = partial(self._root_facts, snapshot)
+        return code_of(shown, snapshot, facts_of, self._settings.index.file_bytes_max)
+
     def _hits(
         self, plan: Plan, slots: Bool, table: Candidates, search: Search, request: SearchRequest, disk: Disk
     ) -> list[Hit]:
@@ -202,7 +225,7 @@ class Engine:
             together=asks or not isinstance(plan.tree, Text),
         )
         ranking = fuse(known, self._settings.rank, PER_FILE)
-        if asks:
+        if asks and not is_by_example(plan):
             cosines = partial(search.ranked.as_wholes, plan.meant)
             about = about_files(search.snapshot, search.facts, table, plan.words, cosines)
             ranking = rank_files(known, about, ranking, shipped_weights())
@@ -291,7 +314,9 @@ def _listed(slots: Bool, plan: Plan, facts: RootFacts, n: int) -> tuple[I64, F32
 
 
 def _asked(plan: Plan, request: SearchRequest) -> Asked:
-    """Return which demotions the query lifts by naming what is demoted."""
+    """Return which demotions the query lifts by naming what is demoted; by showing code it lifts all."""
+    if is_by_example(plan):
+        return Asked(tests=True, generated=True, vendored=True, docs=True)
     top = plan.query.children if isinstance(plan.query, And) else (plan.query,)
     texts = [term.value for term in top if isinstance(term, Field) and term.name in ("path", "file", "lang")]
     texts += [*plan.words, *request.languages, request.path_prefix]

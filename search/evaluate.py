@@ -25,7 +25,7 @@ from search.facts import RootFacts, demoted_from
 from search.far import Elsewhere
 from search.filters import Surroundings, field_mask
 from search.graph import find_callees, find_callers
-from search.lexical import TermLists, query_terms
+from search.lexical import Scored, TermLists, query_terms
 from search.lexis import in_places
 from search.lines import LineFinder
 from search.matcher import Matcher
@@ -72,6 +72,10 @@ class RankedRetriever(Protocol):
 
     def nearest(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
         """Return the n nearest chunks by vector, and their scores."""
+        ...
+
+    def by_words(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> Scored:
+        """Return the n best chunks by the words of the term, best first."""
         ...
 
     def as_wholes(self, text: str, docs: I64) -> F32:

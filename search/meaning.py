@@ -1,4 +1,4 @@
-"""Ranked terms of a query: chunks that mean something, or that are like the code at a place.
+"""Ranked terms of a query: chunks that mean something, or that are like some code (`similar`).
 
 Vectors find what is said in other words, BM25 what is said in the same; below OR and NOT, where a ranked term
 has to be a set, the two lists are joined by reciprocal rank. Filters become a mask of pool rows before the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from typing import TypeGuard
 
 import numpy as np
 
@@ -18,17 +19,20 @@ from indexer.embed.contract import Embedder
 from indexer.records import F32, I64, Bool
 from indexer.store.pool import Pool
 from indexer.store.snapshot import Snapshot
-from search import semantic
+from search import semantic, similar
 from search.budget import Budget
 from search.facts import RootFacts
 from search.kernels.contract import Kernel
-from search.lexical import TermLists, best_chunks, query_terms
-from search.places import chunks_at
+from search.lexical import Scored, Term, TermLists, best_chunks, query_terms
+from search.places import chunk_places, chunks_at
 from search.query import Meaning, Similar
 from search.semantic import embed_query
+from search.similar import Example
 
 # A model may be shared by the engines of several threads and keeps the words it has met: one text at a time.
 _EMBEDDING = threading.Lock()
+
+OWN_CHUNKS = 32  # that an example itself may take up among the best, and that are left out
 
 
 class Meanings:
@@ -80,16 +84,7 @@ class RankedTerms:
     def rank(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
         """Return the n best chunks within the mask by vectors and words together, best first."""
         by_vector = self.nearest(term, doc_mask, n)[0]
-        if not isinstance(term, Meaning):
-            return by_vector, _reciprocal(len(by_vector), self._meanings.weights.rrf_k)
-        scored = best_chunks(
-            TermLists(self._snapshot, query_terms([term.text])),
-            doc_mask,
-            n,
-            self._meanings.weights,
-            self._budget,
-            self._facts.path_documents,
-        )
+        scored = self.by_words(term, doc_mask, n)
         k = self._meanings.weights.rrf_k
         chunk, which = np.unique(np.concatenate((by_vector, scored.chunk)), return_inverse=True)
         total = np.zeros(len(chunk), np.float32)
@@ -98,19 +93,52 @@ class RankedTerms:
         order = np.lexsort((chunk, -total))[:n]
         return chunk[order], total[order]
 
+    def by_words(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> Scored:
+        """Return the n best chunks within the mask by the words of a term: of code the rarest ones."""
+        words = self._words_of(term)
+        named = self._facts.path_documents if isinstance(term, Meaning) else None
+        lists = TermLists(self._snapshot, words)
+        more = n + OWN_CHUNKS if isinstance(term, Similar) else n
+        found = best_chunks(lists, doc_mask, more, self._meanings.weights, self._budget, named)
+        keep = np.flatnonzero(self._not_itself(term, found.chunk))[:n]
+        return Scored(found.chunk[keep], found.score[keep])
+
     def nearest(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
         """Return the n chunks nearest by vector within the mask, best first; none without a model."""
         nothing = (np.empty(0, np.int64), np.empty(0, np.float32))
-        own = self._chunk_of(term) if isinstance(term, Similar) else -1
+        own = self._chunk_of(term) if _is_place(term) else -1
         if not self._meanings.ready:
             self.unranked = True
             return nothing
-        pool, kernel = self._meanings.pool, self._meanings.kernel
+        pool, kernel, embed = self._meanings.pool, self._meanings.kernel, self._meanings.embed
         assert pool is not None and kernel is not None
         live = semantic.live_rows(self._snapshot, doc_mask)
-        if isinstance(term, Similar):
+        if isinstance(term, Meaning):
+            return semantic.nearest(self._snapshot, pool, kernel, embed(term.text), live, n)
+        if not isinstance(term, Example):
             return semantic.similar(self._snapshot, pool, kernel, own, live, n)
-        return semantic.nearest(self._snapshot, pool, kernel, self._meanings.embed(term.text), live, n)
+        content, more = term.code.content, n + OWN_CHUNKS
+        chunks, scores = similar.nearest(self._snapshot, pool, kernel, embed, content, live, more)
+        keep = np.flatnonzero(self._not_itself(term, chunks))[:n]
+        return chunks[keep], scores[keep]
+
+    def _words_of(self, term: Meaning | Similar) -> tuple[Term, ...]:
+        if isinstance(term, Meaning):
+            return query_terms([term.text])
+        if isinstance(term, Example):
+            return similar.rarest_terms(self._snapshot, term.code.content)
+        docs, start, end = chunk_places(self._snapshot, np.array([self._chunk_of(term)]))
+        segment, ordinal = self._snapshot.locate_doc(int(docs[0]))
+        return similar.rarest_terms(self._snapshot, segment.doc_bytes(ordinal)[int(start[0]) : int(end[0])])
+
+    def _not_itself(self, term: Meaning | Similar, chunks: I64) -> Bool:
+        """Return which chunks are not the code that others shall be like."""
+        if isinstance(term, Meaning):
+            return np.ones(len(chunks), np.bool_)
+        if isinstance(term, Example):
+            return similar.others(self._snapshot, self._facts, term.code, chunks)
+        away: Bool = chunks != self._chunk_of(term)
+        return away
 
     def as_wholes(self, text: str, docs: I64) -> F32:
         """Return the cosine of a text and each document as a whole; -inf where there is no vector."""
@@ -142,6 +170,10 @@ class RankedTerms:
             if slot >= 0 and self._facts.alive[slot]:
                 return slot
         return -1
+
+
+def _is_place(term: Meaning | Similar) -> TypeGuard[Similar]:
+    return isinstance(term, Similar) and not isinstance(term, Example)
 
 
 def _reciprocal(n: int, k: float) -> F32:

@@ -73,8 +73,9 @@ class _Run:
                 "semantic", *self.search.ranked.nearest(source.term, self.mask, self._n())
             )
             if isinstance(source.term, Meaning):
-                found += self._lexical((source.term.text,))
-            return found
+                return found + self._lexical((source.term.text,))
+            scored = self.search.ranked.by_words(source.term, self.mask, self._n())
+            return found + self._add_chunks("lexical", scored.chunk, scored.score)
         match source.name:
             case "symbol":
                 return self._symbol(source.words)

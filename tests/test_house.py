@@ -33,6 +33,8 @@ GROUND = (
     "indexer.vocabulary",
     "indexer.page_terms",
     "indexer.bags",
+    "indexer.chunk",
+    "indexer.line_chunk",
     "indexer.languages",
     "indexer.encoding",
     "indexer.native",
