@@ -43,6 +43,11 @@ started if it is not running, and a tree that is not indexed yet is added.
   -c, --count         the same, but only the number of lines of each file
   -l, --files-with-matches   the same, but only the paths
   -i, -F, -w          with these: ignore case, plain text, whole words
+  -s, --similar FILE:LINE    code like the definition around a line; QUERY, which may be
+                      left out, narrows it. With - like the code on standard input
+      --duplicates FILE:LINE   definitions that are nearly the one around a line, in all
+                      roots or below PATH; there is no QUERY. With - as above
+      --threshold X   of --duplicates: the least similarity, above 0 to 1; 0.7 if absent
       --files         search the names of files; QUERY as in fzf: abc 'exact ^start end$ !not
       --files-mode M  {", ".join(wire.FILES_MODES)}
       --wait          wait until everything saved before is indexed
@@ -88,6 +93,10 @@ _FLAGS: dict[str, tuple[str, str]] = {
     "--fixed-strings": ("literal", "flag"),
     "-w": ("word", "flag"),
     "--word-regexp": ("word", "flag"),
+    "-s": ("similar", "str"),
+    "--similar": ("similar", "str"),
+    "--duplicates": ("duplicates", "str"),
+    "--threshold": ("threshold", "number"),
     "--files": ("files", "flag"),
     "--files-mode": ("files_mode", "str"),
     "--deadline": ("deadline_ms", "int"),
@@ -111,6 +120,7 @@ _CHOICES = {"mode": wire.MODES, "files_mode": wire.FILES_MODES, "color": ("auto"
 _EXHAUSTIVE = ("all", "count", "only_paths", "ignore_case", "literal", "word")
 _SENT = ("mode", "limit", "types", "globs", "context", "whole", "per_file", "explain", "deadline_ms", "wait")
 _FILES_SENT = ("limit", "deadline_ms", "wait")
+_DUPLICATES_SENT = ("limit", "types", "context", "deadline_ms", "wait", "threshold")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,14 +133,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _print(HELP, FOUND)
         if "version" in options:
             return _print(f"search {_version()}\n", FOUND)
-        if not words:
+        _check_together(options)
+        if "similar" in options and not words:
+            words = [""]
+        if not words and "duplicates" not in options:
             raise UsageError(f"no query given\n{USAGE}")
-        query = words[0]
-        places = [_absolute(path) for path in words[1:] or ["."]]
-        if not options.keys().isdisjoint(_EXHAUSTIVE):
-            return _everything(query, places, options)
-        ask = files if "files" in options or "files_mode" in options else search
-        result = ask(query, places, options)
+        if "duplicates" in options:
+            result = duplicates([_absolute(path) for path in words], options)
+        else:
+            query = words[0]
+            places = [_absolute(path) for path in words[1:] or ["."]]
+            if not options.keys().isdisjoint(_EXHAUSTIVE):
+                return _everything(query, places, options)
+            ask = files if "files" in options or "files_mode" in options else search
+            result = ask(query, places, options)
         style = render.Style(_color(options.get("color", "auto"), 1), os.getcwd(), "explain" in options)  # noqa: PTH109
         text = render.json_lines(result) if "json" in options else render.answer(result, style)
         return _print(text, FOUND if result.get("hits") or result.get("files") else NOTHING)
@@ -182,11 +198,30 @@ def search(query: str, places: Sequence[str], options: dict[str, Any]) -> dict[s
     Every hit carries the "root" it belongs to.
     """
     params = {name: options[name] for name in _SENT if name in options}
+    if "similar" in options:
+        from daemon.shown import shown
+
+        params |= shown("--similar", options["similar"], ("snippet", "snippet_path", "snippet_line"))
     answers = [_ask(params | {"query": query, "path": place}) for place in dict.fromkeys(places)]
     for answer in answers:
         for hit in answer["hits"]:
             hit["root"] = answer.get("root", "")
     return answers[0] if len(answers) == 1 else _merged(answers, options.get("limit"))
+
+
+def duplicates(places: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Ask for what is nearly some code: below every place, everywhere if there is none."""
+    from daemon.shown import shown
+
+    params = {name: options[name] for name in _DUPLICATES_SENT if name in options}
+    params |= shown("--duplicates", options["duplicates"], ("text", "path", "line"))
+    if not places:
+        return _ask(params, "duplicates", os.getcwd())  # noqa: PTH109
+    answers = [_ask(params | {"below": place}, "duplicates", place) for place in dict.fromkeys(places)]
+    if len(answers) == 1:
+        return answers[0]
+    merged = _merged(answers, options.get("limit"))
+    return merged | {name: sum(each[name] for each in answers) for name in ("total", "compared")}
 
 
 def files(query: str, places: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
@@ -204,14 +239,14 @@ def files(query: str, places: Sequence[str], options: dict[str, Any]) -> dict[st
     return answers[0] if len(answers) == 1 else _merged_files(answers, options.get("limit"))
 
 
-def _ask(params: dict[str, Any], method: str = "search") -> dict[str, Any]:
-    """One search; the tree is added if it is not indexed yet."""
+def _ask(params: dict[str, Any], method: str = "search", place: str = "") -> dict[str, Any]:
+    """One search; the tree of its place (`path` if it has none) is added if it is not indexed yet."""
     deadline_ms = params.get("deadline_ms")
     timeout = client.CALL_TIMEOUT_S if deadline_ms is None else deadline_ms / 1000 + CLIENT_SLACK_S
     try:
         return client.ask(method, params, timeout=timeout)
     except NoSuchRoot:
-        _add(params["path"])
+        _add(place or params["path"])
     return client.ask(method, params, timeout=timeout)
 
 
@@ -222,6 +257,21 @@ def _add(place: str) -> None:
         client.ask("add", {"path": root, "wait": True, "deadline_ms": FIRST_INDEX_MS})
     except DeadlineExceeded:
         pass  # a large tree; the answer says how far its index is
+
+
+def _check_together(options: dict[str, Any]) -> None:
+    """Raise UsageError for options that exclude each other."""
+    kinds = ("similar", "duplicates", "files", "files_mode", *_EXHAUSTIVE)
+    long = {name: flag for flag, (name, _) in _FLAGS.items()}
+    chosen = [long[name] for name in kinds if name in options]
+    if len(chosen) > 1 and ("similar" in options or "duplicates" in options):
+        raise UsageError(f"{chosen[0]} does not go with {chosen[1]}")
+    if "threshold" in options and "duplicates" not in options:
+        raise UsageError("--threshold goes with --duplicates only")
+    if "duplicates" in options:
+        for flag, (name, _) in _FLAGS.items():
+            if name in options and name in _SENT and name not in (*_DUPLICATES_SENT, "explain"):
+                raise UsageError(f"{flag} does not go with --duplicates")
 
 
 def _everything(pattern: str, places: Sequence[str], options: dict[str, Any]) -> int:
@@ -308,15 +358,27 @@ def _known(flag: str) -> tuple[str, str]:
     raise UsageError(f"unknown option {flag}; {hint}")
 
 
-def _value(flag: str, name: str, kind: str, value: str) -> str | int:
+def _value(flag: str, name: str, kind: str, value: str) -> str | int | float:
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UsageError(f"{flag} {value}: choose one of {', '.join(_CHOICES[name])}")
+    if kind == "number":
+        return _share(flag, value)
     if kind != "int":
         return value
     low, high = _BOUNDS[name]
     if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
         raise UsageError(f"{flag} {value}: a number from {low} to {high} is needed")
     return int(value)
+
+
+def _share(flag: str, value: str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{flag} {value}: a number above 0 is needed, 1 at most")
+    return share
 
 
 def _absolute(path: str) -> str:

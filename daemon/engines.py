@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from search.answer import Answer, SearchRequest
 from search.budget import Flag
+from search.duplicates import DuplicatesAnswer, DuplicatesRequest
 from search.grep import GrepRequest, Sweep
 
 
@@ -16,6 +17,7 @@ class Searcher(Protocol):
     """What a dispatcher needs of an engine."""
 
     def search(self, request: SearchRequest, cancel: Flag | None = None) -> Answer: ...
+    def duplicates(self, request: DuplicatesRequest, cancel: Flag | None = None) -> DuplicatesAnswer: ...
     def grep(self, request: GrepRequest, cancel: Flag | None = None) -> Sweep: ...
 
 

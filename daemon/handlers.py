@@ -29,8 +29,9 @@ from daemon.engines import Engines
 from daemon.link import call_writer
 from daemon.scan import shortened
 from daemon.scanners import Scanners
-from search.answer import PER_FILE, Answer, SearchRequest
+from search.answer import PER_FILE, Answer, SearchRequest, Shown
 from search.batch import PatternSpec
+from search.duplicates import THRESHOLD, DuplicatesRequest
 from search.file_finder import FileFinder, FilesAnswer, FilesRequest
 from search.grep import GrepRequest, Sweep
 
@@ -99,6 +100,8 @@ class Dispatcher:
         params = request.params
         if request.method == "search":
             return self._search(params, context)
+        if request.method == "duplicates":
+            return self._duplicates(params, context)
         if request.method == "grep":
             return self._grep(params, context)
         if request.method == "files":
@@ -111,7 +114,7 @@ class Dispatcher:
     @staticmethod
     def is_slow(request: wire.Request) -> bool:
         """Whether the request may wait for something else than a processor."""
-        return request.method not in ("search", "files") or bool(request.params.get("wait"))
+        return request.method not in ("search", "files", "duplicates") or bool(request.params.get("wait"))
 
     # Searching.
 
@@ -131,10 +134,11 @@ class Dispatcher:
             per_file=params.get("per_file", PER_FILE),
             explain=params.get("explain", False),
             deadline_ms=params.get("deadline_ms") or self._settings.query.deadline_ms,
+            shown=self._shown(params, "snippet", "snippet_path", "snippet_line"),
         )
         if params.get("wait"):
             self._sync(root_id, context)
-        if params.get("stream") and request.mode in ("auto", "hybrid"):
+        if params.get("stream") and not request.shown and request.mode in ("auto", "hybrid"):
             return self._streamed(request, root_path, context)
         return self._answer(request, root_path, context)
 
@@ -154,6 +158,49 @@ class Dispatcher:
         if partial["hits"]:
             yield partial
         return self._answer(request, root_path, context)
+
+    def _duplicates(self, params: Params, context: Context) -> Params:
+        _check_ranges(params)
+        below = params.get("below", "")
+        if below:
+            _check_absolute(below)
+            below = os.path.realpath(below)
+            below += "/" * (os.path.isdir(below) and below != "/")  # noqa: PTH112
+        request = DuplicatesRequest(
+            shown=self._shown(params, "text", "path", "line") or Shown(),
+            below=below,
+            threshold=params.get("threshold", THRESHOLD),
+            limit=params.get("limit", self._settings.query.limit),
+            languages=tuple(params.get("types", ())),
+            context=params.get("context", 0),
+            deadline_ms=params.get("deadline_ms") or self._settings.query.deadline_ms,
+        )
+        if params.get("wait"):
+            self._sync(None, context)
+        with self._engines.borrow() as engine:
+            answer = engine.duplicates(request, context)
+        return self._with_standing(builtins(answer), "")
+
+    def _shown(self, params: Params, text: str, path: str, line: str) -> Shown | None:
+        """Return the code that a request shows under these names; None if it shows none."""
+        if params.keys().isdisjoint((text, path, line)):
+            return None
+        at = params.get(path, "")
+        if line in params and params[line] < 1:
+            raise UsageError(f"{line} is {params[line]}; lines count from 1")
+        if line in params and not at and not params.get(text):
+            raise UsageError(f"{line} needs {path} or {text} beside it")
+        if at and line not in params and not params.get(text):
+            raise UsageError(f"{path} needs {line} beside it: the function around that line is meant")
+        if text in params and not params[text].strip():
+            raise UsageError(f"{text} is empty; send the code to compare with, or {path} and {line}")
+        if not at:
+            return Shown(params.get(text, ""), line=params.get(line, 0))
+        _check_absolute(at)
+        real = os.path.realpath(at)
+        root_id, root = self._holding(real)
+        inside = real[len(root) :].strip("/") if root else ""
+        return Shown(params.get(text, ""), at, params.get(line, 0), root_id, inside)
 
     def _find_files(self, params: Params, context: Context) -> Params:
         _check_ranges(params, "fuzzy", wire.FILES_MODES)
@@ -248,31 +295,38 @@ class Dispatcher:
         }
         return self._with_standing(result, root_path)
 
-    def _sync(self, root_id: int, context: Context) -> None:
-        """Wait until everything saved before now is in a generation. Raises DeadlineExceeded."""
+    def _sync(self, root_id: int | None, context: Context) -> None:
+        """Wait until everything saved before now is in a generation, of a root or of all (None).
+
+        Raises DeadlineExceeded.
+        """
         deadline_ms = self._settings.watch.sync_timeout_ms
         if context.deadline < math.inf:
             deadline_ms = max(1, int((context.deadline - time.monotonic()) * 1000))
-        params = {"root": root_id, "deadline_ms": deadline_ms}
+        params = {"deadline_ms": deadline_ms} | ({} if root_id is None else {"root": root_id})
         timeout = deadline_ms / 1000 + REPLY_SLACK_S
         self._ask_writer("sync", params, context, timeout)
 
     def _locate(self, path: str) -> tuple[int, str, str]:
         """Return id and path of the innermost root that holds `path`, and the place of `path` within it."""
-        if not path.startswith("/") or "\0" in path:
-            raise UsageError(f"path must be absolute, not {path[:200]!r}")
+        _check_absolute(path)
         real = os.path.realpath(path)
-        found_id, found = -1, ""
-        for root_id, root in self._reader.snapshot().roots.items():
-            inside = real == root.path or real.startswith(root.path.rstrip("/") + "/")
-            if inside and len(root.path) > len(found):
-                found_id, found = root_id, root.path
+        found_id, found = self._holding(real)
         if not found:
             error = NoSuchRoot(f"{path} lies in no indexed root; `searchd add DIRECTORY` adds one")
             error.__dict__["path"] = path
             raise error
         rest = real[len(found) :].strip("/")
         return found_id, found, rest + "/" if rest and os.path.isdir(real) else rest  # noqa: PTH112
+
+    def _holding(self, real: str) -> tuple[int, str]:
+        """Return id and path of the innermost root that holds a real path; -1 and "" if none does."""
+        found_id, found = -1, ""
+        for root_id, root in self._reader.snapshot().roots.items():
+            inside = real == root.path or real.startswith(root.path.rstrip("/") + "/")
+            if inside and len(root.path) > len(found):
+                found_id, found = root_id, root.path
+        return found_id, found
 
     # The writer's part.
 
@@ -371,6 +425,11 @@ def _check_ranges(params: Params, mode: str = "auto", modes: tuple[str, ...] = w
     for name, (low, high) in ranges.items():
         if not low <= params.get(name, low) <= high:
             raise UsageError(f"{name} is {params[name]}; it goes from {low} to {high}")
+
+
+def _check_absolute(path: str) -> None:
+    if not path.startswith("/") or "\0" in path:
+        raise UsageError(f"path must be absolute, not {path[:200]!r}")
 
 
 def _add_once(result: Params, warning: str) -> None:

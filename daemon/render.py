@@ -81,6 +81,8 @@ def hit(one: Mapping[str, Any], style: Style) -> str:
     if one["kind"] != "file":
         place += ":" + style.paint("line", str(one["line"]))
     about = [style.paint("symbol", clean(one["symbol"])), style.paint("faint", clean(one["symbol_kind"]))]
+    if "similarity" in one:
+        about.append(style.paint("faint", f"{one['similarity']:.0%} alike"))
     if one.get("live"):
         about.append(style.paint("faint", "(read live)"))
     text = "  ".join([place, *filter(None, about)]) + "\n"
@@ -118,7 +120,8 @@ def freshness(result: Mapping[str, Any], style: Style) -> str:
         found += f" of {result['total']:,} that match" if result["total"] > count else ""
     else:
         count = len(result["hits"])
-        found = f"{count or 'no'} answer{'' if count == 1 else 's'} in {result['files_searched']:,} files"
+        of = f" of {result['total']:,}" if result.get("total", 0) > count else ""
+        found = f"{count or 'no'} answer{'' if count == 1 else 's'}{of} in {result['files_searched']:,} files"
     return standing(f"{found}, {_number(result['ms'])} ms", result, style)
 
 

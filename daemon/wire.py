@@ -37,8 +37,8 @@ CASES = ("yes", "no", "smart")
 WHATS = ("lines", "count", "files")  # of a grep
 FILES_MODES = ("fuzzy", "substring", "regex")
 
-# Parameters of each method: name -> type; "!" marks a required one. Types: str, int, bool, list (of str),
-# dict, id (str or int).
+# Parameters of each method: name -> type; "!" marks a required one. Types: str, int, number (int or float),
+# bool, list (of str), dict, id (str or int).
 METHODS: dict[str, dict[str, str]] = {
     "hello": {"version": "int", "client": "str"},
     "ping": {},
@@ -55,6 +55,21 @@ METHODS: dict[str, dict[str, str]] = {
         "explain": "bool",
         "deadline_ms": "int",
         "stream": "bool",
+        "wait": "bool",
+        "snippet": "str",
+        "snippet_path": "str",
+        "snippet_line": "int",
+    },
+    "duplicates": {
+        "text": "str",
+        "path": "str",
+        "line": "int",
+        "threshold": "number",
+        "below": "str",
+        "types": "list",
+        "limit": "int",
+        "context": "int",
+        "deadline_ms": "int",
         "wait": "bool",
     },
     "grep": {
@@ -374,6 +389,7 @@ def _is_id(id: object) -> bool:
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "int": lambda value: type(value) is int and -ID_INT_MAX <= value <= ID_INT_MAX,
+    "number": lambda value: type(value) is float or _TYPES["int"](value),
     "bool": lambda value: type(value) is bool,
     "list": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
     "dict": lambda value: isinstance(value, dict),

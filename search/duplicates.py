@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from config.errors import UsageError
+from config.errors import NoSuchRoot, UsageError
 from config.settings import Settings
 from indexer.languages import resolve
 from indexer.records import KINDS, Bool
@@ -40,7 +40,7 @@ from search.reading import Reading
 from search.shingles import TOKENS_MIN, Tokens, share, tokens
 from search.snippet import column, line_number, line_span, lines_around
 from search.symbol import dotted
-from search.trust import States, Trust, trust
+from search.trust import States, trust
 
 THRESHOLD = 0.7
 NEAR = 100  # chunks by vectors, and as many by words, in which renamed copies are looked for
@@ -75,7 +75,8 @@ class Duplicate:
     symbol: str
     symbol_kind: str
     language: str
-    score: float  # the similarity
+    score: float  # the similarity again, which makes the order
+    similarity: float  # 0..1
     lines: tuple[Line, ...]
     signals: dict[str, float]  # exact, shape
     live: bool = False  # read from disk because the index was behind
@@ -159,6 +160,9 @@ class Duplicates:
             raise UsageError(f"this code has {n} token{'' if n == 1 else 's'}, and {mend}")
         self._disks = {root_id: Disk(facts, file_bytes_max) for root_id, facts in self._facts.items()}
         self._slots = {root_id: _scope(request, facts) for root_id, facts in self._facts.items()}
+        if not any(_is_asked(request, facts) for facts in self._facts.values()):
+            place = f"in {request.below} " if request.below else ""
+            raise NoSuchRoot(f"there is no indexed root {place}to search; `searchd add DIRECTORY` adds one")
         self._reading = Reading(snapshot)
         self._tokens: dict[str, Tokens] = {}  # of the code, by the language that it is read as
         self._like: dict[tuple[str, bytes], Likeness] = {}
@@ -172,7 +176,7 @@ class Duplicates:
         """
         places = self._placed(self._found())
         hits = tuple(self._hits(places))
-        asked = [i for i, slots in self._slots.items() if slots.any()]
+        asked = [i for i, facts in self._facts.items() if _is_asked(self._request, facts)]
         standing = [
             trust(
                 board,
@@ -186,7 +190,7 @@ class Duplicates:
                 structural=True,
             )
             for i in asked
-        ] or [Trust(True, "", ())]
+        ]
         return DuplicatesAnswer(
             hits=hits,
             total=len(places),
@@ -398,6 +402,7 @@ class Duplicates:
             symbol_kind=KINDS[int(segment.def_kind[found.definition])] if is_definition else "",
             language=self._language(at),
             score=round(found.like.similarity, 4),
+            similarity=round(found.like.similarity, 4),
             lines=lines_around(content, named, line, (), context, chars_max),
             signals={"exact": round(found.like.exact, 4), "shape": round(found.like.shape, 4)},
             live=live,
@@ -421,14 +426,20 @@ def whole_words(content: bytes, start: int, end: int) -> bytes:
     return content[start:end]
 
 
+def _is_asked(request: DuplicatesRequest, facts: RootFacts) -> bool:
+    """Whether the root lies in the place that is asked about, or that place in the root."""
+    root, below = facts.view.path.rstrip("/") + "/", request.below
+    return not below or below.startswith(root) or (below.endswith("/") and root.startswith(below))
+
+
 def _scope(request: DuplicatesRequest, facts: RootFacts) -> Bool:
     """Return the files of a root that may answer."""
+    if not _is_asked(request, facts):
+        return np.zeros(len(facts.paths), np.bool_)
     slots: Bool = facts.alive
-    root, below = facts.view.path.rstrip("/") + "/", request.below
-    if below and not root.startswith(below):
-        if not below.startswith(root):
-            return np.zeros_like(slots)
-        slots = slots & prefix_mask(below[len(root) :], facts)
+    inner = request.below[len(facts.view.path.rstrip("/")) :]
+    if inner.strip("/"):
+        slots = slots & prefix_mask(inner, facts)
     if request.languages:
         slots = slots & language_mask([resolve(name) for name in request.languages], facts)
     return slots

@@ -44,7 +44,14 @@ GROUND = (
 MEETING = ("indexer.store", "indexer.embed")
 
 # What `search` runs: it imports config, itself and the standard library.
-CLIENT_STRIP = ("daemon.wire", "daemon.client", "daemon.render", "daemon.cli", "daemon.everything")
+CLIENT_STRIP = (
+    "daemon.wire",
+    "daemon.client",
+    "daemon.render",
+    "daemon.cli",
+    "daemon.everything",
+    "daemon.shown",
+)
 
 # Foreign library -> the modules (or packages, with a dot at the end) it may be imported in.
 DOORS: dict[str, tuple[str, ...]] = {
