@@ -271,9 +271,8 @@ class Duplicates:
             pool, kernel = self._meanings.pool, self._meanings.kernel
             assert pool is not None and kernel is not None
             live = semantic.live_rows(snapshot, docs)
-            found.append(
-                similar.nearest(snapshot, pool, kernel, self._meanings.embed, content, live, NEAR)[0]
-            )
+            vectors = similar.vectors(self._meanings.embed, content)
+            found.append(similar.nearest(snapshot, pool, kernel, vectors, live, NEAR)[0])
         chunks = np.unique(np.concatenate(found))
         owner = np.searchsorted(snapshot.chunk_base, chunks, side="right") - 1
         for number in np.unique(owner).tolist():

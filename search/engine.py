@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +24,7 @@ from indexer.store.pool import Pool
 from indexer.store.snapshot import Reader, Snapshot
 from indexer.words import terms as word_terms
 from indexer.words import words
+from search.alike import sharpened
 from search.answer import Answer, Explain, Hit, SearchRequest, Shown
 from search.batch import line_pattern
 from search.budget import Budget, Flag
@@ -35,7 +37,16 @@ from search.facts import RootFacts, make_facts
 from search.far import Elsewhere
 from search.file_rank import rank_files, shipped_weights
 from search.filters import Surroundings, glob_mask, language_mask, prefix_mask
-from search.gather import Candidates, about_files, at_definitions, at_files, enclosing, features, gather
+from search.gather import (
+    Candidates,
+    about_files,
+    at_definitions,
+    at_files,
+    chunk_coverage,
+    enclosing,
+    features,
+    gather,
+)
 from search.grep import GrepRequest, Sweep, candidates
 from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
@@ -46,7 +57,7 @@ from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.results import FIRST, Results
 from search.retrieve import DOCS_MAX, Lists, retrieve
-from search.similar import is_by_example, joined
+from search.similar import is_by_example, joined, shared_words
 from search.trust import States, trust
 
 GRACE_MS = 50.0  # past the deadline, for showing what was found within it
@@ -224,11 +235,18 @@ class Engine:
             search.reading,
             together=asks or not isinstance(plan.tree, Text),
         )
+        if is_by_example(plan):
+            shared = search.ranked.terms_of(plan.ranked[0].term)
+            known = replace(known, coverage=chunk_coverage(search.snapshot, table, shared))
         ranking = fuse(known, self._settings.rank, PER_FILE)
         if asks and not is_by_example(plan):
             cosines = partial(search.ranked.as_wholes, plan.meant)
             about = about_files(search.snapshot, search.facts, table, plan.words, cosines)
             ranking = rank_files(known, about, ranking, shipped_weights())
+        if is_by_example(plan):
+            code = search.ranked.code_of(plan.ranked[0].term)
+            table, ranking = sharpened(search.snapshot, search.reading, table, ranking, code, request.limit)
+            plan = replace(plan, words=shared_words(shared.query))
         search.step("rank", start, len(table), len(table))
         start = search.budget.spent_ms()
         style = Style(

@@ -21,6 +21,7 @@ from indexer.store.snapshot import Snapshot
 from search.answer import StepReport
 from search.budget import Budget
 from search.candidates import TrigramFilter, as_ordinals
+from search.example import Code
 from search.facts import RootFacts, demoted_from
 from search.far import Elsewhere
 from search.filters import Surroundings, field_mask
@@ -74,8 +75,16 @@ class RankedRetriever(Protocol):
         """Return the n nearest chunks by vector, and their scores."""
         ...
 
-    def by_words(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> Scored:
-        """Return the n best chunks by the words of the term, best first."""
+    def alike(self, term: Similar, doc_mask: Bool, n: int) -> tuple[tuple[I64, F32], Scored]:
+        """Return the n best chunks by vectors, and the n best by the words of the code."""
+        ...
+
+    def terms_of(self, term: Meaning | Similar) -> TermLists:
+        """Return the words of a term that are looked up."""
+        ...
+
+    def code_of(self, term: Meaning | Similar) -> Code:
+        """Return the code that others shall be like, of a Similar."""
         ...
 
     def as_wholes(self, text: str, docs: I64) -> F32:

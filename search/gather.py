@@ -130,7 +130,7 @@ def features(
     whole, exact = _edges(reading, candidates, words)
     covered = np.zeros(len(candidates), np.float32)
     if len(words) > 1 and together:
-        covered = _coverage(snapshot, candidates, terms)
+        covered = chunk_coverage(snapshot, candidates, terms)
     recent = facts.view.mtime_ns[candidates.slot] > now * 1e9 - RECENT_NS
     return Features(
         found=candidates.found,
@@ -422,7 +422,7 @@ def _name_match(name: bytes, exact: set[bytes], folded: set[bytes]) -> float:
     return PREFIX / 2 if any(len(word) > 2 and lower.startswith(word) for word in folded) else 0.0
 
 
-def _coverage(snapshot: Snapshot, table: Candidates, terms: TermLists) -> F32:
+def chunk_coverage(snapshot: Snapshot, table: Candidates, terms: TermLists) -> F32:
     """Return the share of the words in the chunk of each candidate."""
     chunk = table.chunk.copy()
     places = np.flatnonzero((chunk < 0) & ~table.is_file)

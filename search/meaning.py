@@ -21,6 +21,7 @@ from indexer.store.pool import Pool
 from indexer.store.snapshot import Snapshot
 from search import semantic, similar
 from search.budget import Budget
+from search.example import Code
 from search.facts import RootFacts
 from search.kernels.contract import Kernel
 from search.lexical import Scored, Term, TermLists, best_chunks, query_terms
@@ -79,6 +80,7 @@ class RankedTerms:
         self._facts = facts
         self._budget = budget
         self._below = below.encode("utf-8", "surrogateescape")
+        self._terms: dict[Meaning | Similar, TermLists] = {}
         self.unranked = False  # vectors were asked for and there are none
 
     def rank(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
@@ -95,41 +97,71 @@ class RankedTerms:
 
     def by_words(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> Scored:
         """Return the n best chunks within the mask by the words of a term: of code the rarest ones."""
-        words = self._words_of(term)
         named = self._facts.path_documents if isinstance(term, Meaning) else None
-        lists = TermLists(self._snapshot, words)
         more = n + OWN_CHUNKS if isinstance(term, Similar) else n
-        found = best_chunks(lists, doc_mask, more, self._meanings.weights, self._budget, named)
+        terms = self.terms_of(term)
+        found = best_chunks(terms, doc_mask, more, self._meanings.weights, self._budget, named)
         keep = np.flatnonzero(self._not_itself(term, found.chunk))[:n]
         return Scored(found.chunk[keep], found.score[keep])
 
     def nearest(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
         """Return the n chunks nearest by vector within the mask, best first; none without a model."""
-        nothing = (np.empty(0, np.int64), np.empty(0, np.float32))
-        own = self._chunk_of(term) if _is_place(term) else -1
-        if not self._meanings.ready:
-            self.unranked = True
-            return nothing
-        pool, kernel, embed = self._meanings.pool, self._meanings.kernel, self._meanings.embed
+        vectors = self._vectors_of(term)
+        if not vectors:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        pool, kernel = self._meanings.pool, self._meanings.kernel
         assert pool is not None and kernel is not None
         live = semantic.live_rows(self._snapshot, doc_mask)
-        if isinstance(term, Meaning):
-            return semantic.nearest(self._snapshot, pool, kernel, embed(term.text), live, n)
-        if not isinstance(term, Example):
-            return semantic.similar(self._snapshot, pool, kernel, own, live, n)
-        content, more = term.code.content, n + OWN_CHUNKS
-        chunks, scores = similar.nearest(self._snapshot, pool, kernel, embed, content, live, more)
+        more = n + OWN_CHUNKS if isinstance(term, Similar) else n
+        chunks, scores = similar.nearest(self._snapshot, pool, kernel, vectors, live, more)
         keep = np.flatnonzero(self._not_itself(term, chunks))[:n]
         return chunks[keep], scores[keep]
+
+    def alike(self, term: Similar, doc_mask: Bool, n: int) -> tuple[tuple[I64, F32], Scored]:
+        """Return the n best chunks by vectors, and by words; those by words with their cosines in both."""
+        by_words = self.by_words(term, doc_mask, n)
+        found = self.nearest(term, doc_mask, n)
+        vectors, pool = self._vectors_of(term), self._meanings.pool
+        if vectors and pool is not None:
+            found = similar.with_others(self._snapshot, pool, vectors, found, by_words.chunk)
+        return found, by_words
+
+    def terms_of(self, term: Meaning | Similar) -> TermLists:
+        """Return the words of a term that are looked up, the same ones for all steps."""
+        known = self._terms.get(term)
+        if known is None:
+            known = self._terms[term] = TermLists(self._snapshot, self._words_of(term))
+        return known
+
+    def code_of(self, term: Meaning | Similar) -> Code:
+        """Return the code that others shall be like. Raises UsageError."""
+        assert isinstance(term, Similar), term
+        if isinstance(term, Example):
+            return term.code
+        docs, start, end = chunk_places(self._snapshot, np.array([self._chunk_of(term)]))
+        segment, ordinal = self._snapshot.locate_doc(int(docs[0]))
+        content = segment.doc_bytes(ordinal)[int(start[0]) : int(end[0])]
+        return Code(content, segment.language_name(ordinal))
 
     def _words_of(self, term: Meaning | Similar) -> tuple[Term, ...]:
         if isinstance(term, Meaning):
             return query_terms([term.text])
+        return similar.rarest_terms(self._snapshot, self.code_of(term).content)
+
+    def _vectors_of(self, term: Meaning | Similar) -> list[F32]:
+        """Return the vectors that a term is searched by; none where there is no model, or no vector yet."""
+        own = self._chunk_of(term) if _is_place(term) else -1
+        if not self._meanings.ready:
+            self.unranked = True
+            return []
+        pool, embed = self._meanings.pool, self._meanings.embed
+        assert pool is not None
+        if isinstance(term, Meaning):
+            return [embed(term.text)]
         if isinstance(term, Example):
-            return similar.rarest_terms(self._snapshot, term.code.content)
-        docs, start, end = chunk_places(self._snapshot, np.array([self._chunk_of(term)]))
-        segment, ordinal = self._snapshot.locate_doc(int(docs[0]))
-        return similar.rarest_terms(self._snapshot, segment.doc_bytes(ordinal)[int(start[0]) : int(end[0])])
+            return similar.vectors(embed, term.code.content)
+        row = int(semantic.rows_of(self._snapshot, np.array([own]))[0])
+        return [pool.vectors[row].astype(np.float32)] if row >= 0 else []
 
     def _not_itself(self, term: Meaning | Similar, chunks: I64) -> Bool:
         """Return which chunks are not the code that others shall be like."""

@@ -13,7 +13,7 @@ from search.gather import ChunkList, path_scores
 from search.lexical import best_chunks
 from search.places import Places, join_places, no_places
 from search.plan import Plan, Ranked, Source
-from search.query import Meaning
+from search.query import Meaning, Similar
 from search.symbol import find_definitions, name_query
 
 DOCS_MAX = 64  # files with a text that are ranked, at least; one for every hit asked for, where that is more
@@ -69,13 +69,14 @@ class _Run:
     def one(self, source: Ranked | Source) -> int:
         """Run one retriever and return how much it found."""
         if isinstance(source, Ranked):
+            if isinstance(source.term, Similar):
+                near, scored = self.search.ranked.alike(source.term, self.mask, self._n())
+                found = self._add_chunks("semantic", *near)
+                return found + self._add_chunks("lexical", scored.chunk, scored.score)
             found = self._add_chunks(
                 "semantic", *self.search.ranked.nearest(source.term, self.mask, self._n())
             )
-            if isinstance(source.term, Meaning):
-                return found + self._lexical((source.term.text,))
-            scored = self.search.ranked.by_words(source.term, self.mask, self._n())
-            return found + self._add_chunks("lexical", scored.chunk, scored.score)
+            return found + self._lexical((source.term.text,))
         match source.name:
             case "symbol":
                 return self._symbol(source.words)

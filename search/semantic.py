@@ -1,4 +1,4 @@
-"""The retriever by meaning: the chunks whose vectors are nearest to a query's, or to a chunk's own.
+"""The retriever by meaning: the chunks whose vectors are nearest to a query's.
 
 Which rows may be found is decided before the scan, from the documents that are allowed: a filter never
 empties a list of best chunks afterwards. Rows of other roots, of tombstones and free rows are never live
@@ -101,17 +101,15 @@ def as_wholes(snapshot: Snapshot, pool: Vectors, query: F32, docs: I64) -> F32:
     return cosine
 
 
-def similar(
-    snapshot: Snapshot, pool: Vectors, kernel: Kernel, chunk: int, live: Bool, k: int
-) -> tuple[I64, F32]:
-    """Return the k live chunks nearest to a chunk (global number), itself left out; see `nearest`."""
-    segment, number = snapshot.locate_chunk(chunk)
-    row = int(segment.chunk_row[number])
-    if row == NO_ROW:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    chunks, scores = nearest(snapshot, pool, kernel, pool.vectors[row].astype(np.float32), live, k + 1)
-    keep = np.flatnonzero(chunks != chunk)[:k]
-    return chunks[keep], scores[keep]
+def rows_of(snapshot: Snapshot, chunks: I64) -> I64:
+    """Return the pool row of each chunk (global number), -1 where it has none."""
+    rows = np.full(len(chunks), -1, np.int64)
+    owner = np.searchsorted(snapshot.chunk_base, chunks, side="right") - 1
+    for number in np.unique(owner).tolist():
+        at = owner == number
+        row = snapshot.segments[number].chunk_row[chunks[at] - int(snapshot.chunk_base[number])]
+        rows[at] = np.where(row == NO_ROW, -1, row.astype(np.int64))
+    return rows
 
 
 def _rows_of_few(snapshot: Snapshot, docs: Bool, n_rows: int) -> Bool:

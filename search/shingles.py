@@ -101,7 +101,20 @@ _TOKEN_IS_WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]")
 def _add_code(piece: bytes, exact: list[bytes], shape: list[bytes]) -> None:
     found = _TOKEN.findall(piece)
     exact += found
-    shape += [_shape_of(token) for token in found]
+    shape += map(_shapes.__getitem__, found)
+
+
+class _Shapes(dict[bytes, bytes]):
+    """Token -> what stands for it in a shape; asked for a million times, so each is decided once."""
+
+    def __missing__(self, token: bytes) -> bytes:
+        if len(self) >= SHAPES_KEPT:
+            self.clear()
+        known = self[token] = _shape_of(token)
+        return known
+
+
+SHAPES_KEPT = 1 << 16
 
 
 def _shape_of(token: bytes) -> bytes:
@@ -110,3 +123,6 @@ def _shape_of(token: bytes) -> bytes:
     if token in KEYWORDS or not is_word(token):
         return token
     return NAME
+
+
+_shapes = _Shapes()

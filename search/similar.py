@@ -7,7 +7,7 @@ chunk is as near as it is to the nearest part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,9 @@ from search.plan import Plan
 from search.query import And, Everything, Query, Similar
 
 TERMS_MAX = 32  # of a piece of code, the rarest ones: `return` and `i` are in every function
+POSTINGS_MAX = 300_000  # of these together, from the fourth term on: 20 ns each
+TERMS_MIN = 4
+SHOWN_MAX = 12  # of them, that choose the line of a hit and are marked there
 WORDS_MAX = 2_000  # distinct words that are looked up
 PARTS_MAX = 16  # of a long piece, evenly spread
 
@@ -57,14 +60,21 @@ def is_by_example(plan: Plan) -> bool:
 
 
 def rarest_terms(snapshot: Snapshot, content: bytes) -> tuple[Term, ...]:
-    """Return the TERMS_MAX terms of some code that the fewest chunks have, rarest first; 2 us a term."""
+    """Return the terms of some code that the fewest chunks have, rarest first; 2 us a term to look up."""
     spelled = [word for word in dict.fromkeys(words(content)) if word.lower() not in STOP_WORDS]
     number: dict[bytes, int] = {}
     for which, word in enumerate(spelled[:WORDS_MAX]):
         for term in word_terms(word):
             number.setdefault(term, which)
-    counted = [(n, term) for term in number if (n := n_chunks_of(snapshot, term))]
-    return tuple(Term(term, 1.0, number[term]) for _, term in sorted(counted)[:TERMS_MAX])
+    counted = sorted((n, term) for term in number if (n := n_chunks_of(snapshot, term)))
+    postings = np.cumsum([n for n, _ in counted])
+    few = max(TERMS_MIN, int(np.searchsorted(postings, POSTINGS_MAX, side="right")))
+    return tuple(Term(term, 1.0, number[term]) for _, term in counted[: min(few, TERMS_MAX)])
+
+
+def shared_words(terms: tuple[Term, ...]) -> tuple[str, ...]:
+    """Return the words by which a hit shows its line: those that the fewest chunks have."""
+    return tuple(term.text.decode("utf-8", "surrogateescape") for term in terms[:SHOWN_MAX])
 
 
 def n_chunks_of(snapshot: Snapshot, term: bytes) -> int:
@@ -75,24 +85,37 @@ def n_chunks_of(snapshot: Snapshot, term: bytes) -> int:
 
 
 def nearest(
-    snapshot: Snapshot,
-    pool: Pool,
-    kernel: Kernel,
-    embed: Callable[[str], F32],
-    content: bytes,
-    live: Bool,
-    n: int,
+    snapshot: Snapshot, pool: Pool, kernel: Kernel, vectors: Sequence[F32], live: Bool, n: int
 ) -> tuple[I64, F32]:
-    """Return the n live chunks nearest to any part of some code: global numbers and cosines, best first."""
-    found = [
-        semantic.nearest(snapshot, pool, kernel, embed(part.decode("utf-8", "replace")), live, n)
-        for part in parts(content)
-    ]
+    """Return the n live chunks nearest to any of some vectors: global numbers and cosines, best first."""
+    found = [semantic.nearest(snapshot, pool, kernel, vector, live, n) for vector in vectors]
+    if len(found) == 1:
+        return found[0]
     chunk, which = np.unique(np.concatenate([chunks for chunks, _ in found]), return_inverse=True)
     score = np.full(len(chunk), -np.inf, np.float32)
     np.maximum.at(score, which, np.concatenate([scores for _, scores in found]))
     order = np.lexsort((chunk, -score))[:n]
     return chunk[order], score[order]
+
+
+def with_others(
+    snapshot: Snapshot, pool: Pool, vectors: Sequence[F32], found: tuple[I64, F32], chunks: I64
+) -> tuple[I64, F32]:
+    """Return a list of nearest chunks with other chunks behind it, each with its own cosine.
+
+    What only words have found would lose to what both lists have, however near it is.
+    """
+    new = np.setdiff1d(chunks, found[0])
+    row = semantic.rows_of(snapshot, new)
+    new, row = new[row >= 0], row[row >= 0]
+    rows = pool.vectors[row].astype(np.float32)
+    score = np.max([rows @ vector for vector in vectors], axis=0, initial=-1.0)
+    return np.concatenate((found[0], new)), np.concatenate((found[1], score.astype(np.float32)))
+
+
+def vectors(embed: Callable[[str], F32], content: bytes) -> list[F32]:
+    """Return the vectors of the parts of some code."""
+    return [embed(part.decode("utf-8", "replace")) for part in parts(content)]
 
 
 def parts(content: bytes) -> list[bytes]:
