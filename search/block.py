@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 
 LINES_MAX = 1_000  # of a definition
+HEAD_LINES = 6  # that name and parameters may take
 PARAGRAPH_MAX = 40  # lines, where there is no definition
 
 _CONTROL = (
@@ -40,7 +41,10 @@ def block_around(content: bytes, line: int) -> tuple[int, int]:
     starts = line_starts(content)
     lines = [content[a:b] for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
     at = _head_above(lines, line - 1)
-    first, end = _paragraph(lines, line - 1) if at is None else (at, _end_of_body(lines, at))
+    if at is None:
+        first, end = _paragraph(lines, line - 1)
+    else:
+        first, end = _first_of_head(lines, at), _end_of_body(lines, at)
     return starts[first], starts[end] if end < len(starts) else len(content)
 
 
@@ -62,16 +66,25 @@ def _head_above(lines: list[bytes], at: int) -> int | None:
         line = lines[number]
         if not line.strip() or _INSIDE.match(line) or _CLOSES.match(line) or _indent(line) >= limit:
             continue
-        if _is_head(line) and _end_of_body(lines, number) > at:
-            return _first_of_head(lines, number)
+        if _is_head(lines, number) and _end_of_body(lines, number) > at:
+            return number
         limit = _indent(line)
     return None
 
 
-def _is_head(line: bytes) -> bool:
-    if _NO_HEAD.match(line):
+def _is_head(lines: list[bytes], at: int) -> bool:
+    line = lines[at]
+    if _NO_HEAD.match(line) or (line.rstrip().endswith(b";") and b"{" not in line):
         return False
-    return _HEAD.match(line) is not None or _CALLABLE.match(line.rstrip()) is not None
+    if _HEAD.match(line):
+        return True
+    return _CALLABLE.match(line.rstrip()) is not None and _has_brace(lines, at)
+
+
+def _has_brace(lines: list[bytes], at: int) -> bool:
+    """Whether what looks like a name and its parameters is followed by a body, and thus is no call."""
+    before = b"".join(lines[at : at + HEAD_LINES]).partition(b"{")
+    return bool(before[1]) and b";" not in before[0]
 
 
 def _first_of_head(lines: list[bytes], at: int) -> int:
