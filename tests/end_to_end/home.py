@@ -126,14 +126,23 @@ class Home:
     # The commands.
 
     def run(
-        self, *command: str, cwd: Path | None = None, through: Sequence[str] = (), **env: str
+        self,
+        *command: str,
+        cwd: Path | None = None,
+        through: Sequence[str] = (),
+        given: str | None = None,
+        **env: str,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `search` or `searchd` as a user does, without a terminal; `through` stands before it."""
+        """Run `search` or `searchd` as a user does, without a terminal; `through` stands before it.
+
+        given  what it reads from standard input
+        """
         module = {"search": "daemon.cli", "searchd": "daemon.admin"}[command[0]]
         return subprocess.run(
             [*through, sys.executable, "-m", module, *command[1:]],
             cwd=cwd or self.at,
             env=self.env | {"PYTHONPATH": str(REPO)} | env,
+            input=given,
             capture_output=True,
             encoding="utf-8",
             timeout=PATIENCE_S,
