@@ -110,6 +110,11 @@ class Likeness:
         """The greater share."""
         return max(self.exact, self.shape)
 
+    @property
+    def turn(self) -> tuple[bool, float, float]:
+        """What hits are sorted by: copies first, then the most similar, then the most exact."""
+        return self.exact < 1, -self.similarity, -self.exact
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -207,8 +212,8 @@ class Duplicates:
     # Candidates.
 
     def _found(self) -> list[_Found]:
-        """Return the units that reach the threshold, one for every line."""
-        best: dict[tuple[int, int], _Found] = {}
+        """Return the units that reach the threshold; of those that overlap the one that is most alike."""
+        found: list[_Found] = []
         seen: set[tuple[int, int, int]] = set()
         for units in self._units():
             base = int(self._snapshot.seg_base[units.number])
@@ -218,17 +223,12 @@ class Duplicates:
                     continue
                 if self._budget.over():
                     self._stop("budget: the deadline passed before every candidate was compared")
-                    return list(best.values())
+                    return _apart(found)
                 seen.add((doc, start, end))
-                content = self._reading.content(doc)
-                found = _Found(doc, start, end, definition, self._likeness(doc, content, start, end))
-                line = (doc, line_span(content, start)[0])
-                known = best.get(line)
-                if found.like.similarity < self._request.threshold:
-                    continue
-                if known is None or known.like.similarity < found.like.similarity:
-                    best[line] = found
-        return list(best.values())
+                like = self._likeness(doc, self._reading.content(doc), start, end)
+                if like.similarity >= self._request.threshold:
+                    found.append(_Found(doc, start, end, definition, like))
+        return _apart(found)
 
     def _units(self) -> Iterator[Units]:
         """Yield the units to compare: by words those that may be exact enough, then what is near."""
@@ -330,10 +330,10 @@ class Duplicates:
         places.sort(key=self._turn)
         return places
 
-    def _turn(self, at: _At) -> tuple[bool, float, float, str, bytes, int]:
-        like, facts = at.found.like, self._facts[at.root_id]
+    def _turn(self, at: _At) -> tuple[tuple[bool, float, float], str, bytes, int]:
+        facts = self._facts[at.root_id]
         path: bytes = facts.paths[at.slot]
-        return like.exact < 1, -like.similarity, -like.exact, facts.view.path, path, at.found.start
+        return at.found.like.turn, facts.view.path, path, at.found.start
 
     def _hits(self, places: list[_At]) -> Iterator[Duplicate]:
         n = 0
@@ -414,6 +414,16 @@ class Duplicates:
     def _stop(self, reason: str) -> None:
         if reason not in self.stops:
             self.stops.append(reason)
+
+
+def _apart(found: list[_Found]) -> list[_Found]:
+    """Return what does not overlap something more alike: a class is as its only method is, but less so."""
+    kept: dict[int, list[_Found]] = {}
+    for one in sorted(found, key=lambda f: (f.like.turn, f.doc, f.start, f.end)):
+        others = kept.setdefault(one.doc, [])
+        if all(one.end <= other.start or one.start >= other.end for other in others):
+            others.append(one)
+    return [one for others in kept.values() for one in others]
 
 
 def whole_words(content: bytes, start: int, end: int) -> bytes:

@@ -333,7 +333,7 @@ def test_what_the_writer_knows_is_forwarded(desk: Desk, method: str) -> None:
 
 def test_every_method_of_the_protocol_has_a_handler() -> None:
     in_the_loop = {"ping", "hello", "cancel"}
-    here = {"search", "grep", "files", "status", "roots", "shutdown"}
+    here = {"search", "duplicates", "grep", "files", "status", "roots", "shutdown"}
     assert set(wire.METHODS) == in_the_loop | here | set(handlers.FORWARDED)
 
 
@@ -432,7 +432,7 @@ def test_a_deadline_holds_for_what_is_forwarded(desk: Desk, monkeypatch: pytest.
 
 def test_only_plain_searches_are_fast() -> None:
     fast = {m for m in wire.METHODS if not Dispatcher.is_slow(wire.Request(1, m, {}))}
-    assert fast == {"search", "files"}
+    assert fast == {"search", "duplicates", "files"}
     assert Dispatcher.is_slow(wire.Request(1, "search", {"wait": True}))
 
 
