@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from indexer.records import F32
+from indexer.records import F32, I64
 from indexer.store.snapshot import Snapshot
 from search.copies import Units, units_of_chunks
 from search.example import Code
@@ -41,8 +41,9 @@ def sharpened(
     definition, is_chunk = table.definition.copy(), table.is_chunk.copy()
     own = tokens(code.language, code.content)
     first = ranking.order[:n]
-    for row in first[table.is_chunk[first]].tolist():
-        units = _units(snapshot, int(table.chunk[row]), len(code.content))
+    chunks = first[table.is_chunk[first]]
+    listed = _units(snapshot, table.chunk[chunks], len(code.content))
+    for row, units in zip(chunks.tolist(), listed, strict=True):
         best, like = _best(snapshot, reading, units, own, int(table.doc[row]))
         factor[row] += np.float32(like)
         if like >= SHOWN_MIN and int(units.definition[best]) >= 0:
@@ -56,13 +57,19 @@ def sharpened(
     return moved, Ranking(order, score, ranking.parts | {SIGNAL: factor})
 
 
-def _units(snapshot: Snapshot, chunk: int, length: int) -> Units:
-    """Return the definitions in a chunk, or around it, that are about as long as the code."""
-    segment, local = snapshot.locate_chunk(chunk)
-    number = int(np.searchsorted(snapshot.chunk_base, chunk, side="right")) - 1
-    units = units_of_chunks(segment, number, np.array([local]))
-    own = units.end - units.start
-    return units.where((own * LENGTH_RATIO >= length) & (own <= length * LENGTH_RATIO))
+def _units(snapshot: Snapshot, chunks: I64, length: int) -> list[Units]:
+    """Return for each chunk the definitions in it, or around it, that are about as long as the code."""
+    out: list[Units | None] = [None] * len(chunks)
+    owner = np.searchsorted(snapshot.chunk_base, chunks, side="right") - 1
+    for number in np.unique(owner).tolist():
+        at = np.flatnonzero(owner == number)
+        local = chunks[at] - int(snapshot.chunk_base[number])
+        units = units_of_chunks(snapshot.segments[number], number, np.unique(local))
+        own = units.end - units.start
+        units = units.where((own * LENGTH_RATIO >= length) & (own <= length * LENGTH_RATIO))
+        for position, chunk in zip(at.tolist(), local.tolist(), strict=True):
+            out[position] = units.where((units.first <= chunk) & (chunk < units.last))
+    return [units for units in out if units is not None]
 
 
 def _best(snapshot: Snapshot, reading: Reading, units: Units, own: Tokens, doc: int) -> tuple[int, float]:
