@@ -36,15 +36,20 @@ _CLOSES = re.compile(rb"\s*(?:[})\]]+[;,]*|end\w*;?|fi|done|esac)\s*$")
 def block_around(content: bytes, line: int) -> tuple[int, int]:
     """Return the bytes [start, end) of the definition around a line, else of the paragraph.
 
-    line  1-based, and one of the content's
+    line  1-based, and one of the content's; a blank line between definitions stands for what is below it
     """
     starts = line_starts(content)
     lines = [content[a:b] for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
-    at = _head_above(lines, line - 1)
-    if at is None:
-        first, end = _paragraph(lines, line - 1)
+    asked = line - 1
+    head = _head_above(lines, asked)
+    if head is None and not lines[asked].strip():
+        below = range(asked, len(lines))
+        asked = next((number for number in below if lines[number].strip()), asked)
+        head = _head_above(lines, asked)
+    if head is None:
+        first, end = _paragraph(lines, asked)
     else:
-        first, end = _first_of_head(lines, at), _end_of_body(lines, at)
+        first, end = _first_of_head(lines, head), _end_of_body(lines, head)
     return starts[first], starts[end] if end < len(starts) else len(content)
 
 
