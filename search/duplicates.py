@@ -70,6 +70,7 @@ class Duplicate:
     path: str  # relative to the root; undecodable bytes as surrogate escapes
     line: int  # 1-based
     column: int  # 1-based, in characters
+    start_line: int  # of the definition or the chunk
     end_line: int
     kind: str  # "symbol", or "line" for a chunk
     symbol: str
@@ -80,6 +81,7 @@ class Duplicate:
     lines: tuple[Line, ...]
     signals: dict[str, float]  # exact, shape
     live: bool = False  # read from disk because the index was behind
+    also: tuple[str, ...] = ()  # empty: files with the same content are hits of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +397,7 @@ class Duplicates:
             path=os.fsdecode(facts.paths[at.slot]),
             line=line,
             column=column(content, line_span(content, named)[0], named),
+            start_line=line_number(content, found.start),
             end_line=line_number(content, max(named, end - 1)),
             kind="symbol" if is_definition else "line",
             symbol=dotted(segment, found.definition) if is_definition else "",

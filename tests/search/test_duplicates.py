@@ -165,7 +165,7 @@ def test_nothing_as_alike_as_the_threshold_is_missed(corpus: Roots, threshold: f
             continue
         answer = corpus.duplicates(corpus.at(one.path, one.line), threshold=threshold)
         assert not answer.incomplete
-        hits = [(hit.root, hit.path, hit.line, hit.end_line, hit.similarity) for hit in answer.hits]
+        hits = [(hit.root, hit.path, hit.start_line, hit.end_line, hit.similarity) for hit in answer.hits]
         for unit in units:
             exact = share(code.exact_runs, tokens(unit.language, unit.text).exact_runs)
             if exact < threshold or unit.overlaps(one.root, one.path, one.line, one.last):
