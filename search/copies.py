@@ -15,8 +15,9 @@ read and compared. Renamed copies lack the words: those are looked for by vector
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from math import ceil
 
 import numpy as np
@@ -33,6 +34,7 @@ from search.similar import n_chunks_of
 
 READ_US = 200.0  # to read and compare a unit, about
 POSTING_US = 0.005  # to decode a posting, about
+CHUNKS_AT_ONCE = 1 << 16  # whose units are made together: 60 MB of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,13 @@ def lacking_at_most(runs: Runs, threshold: float) -> int:
     return len(runs) - ceil(threshold * len(runs) - 1e-9)
 
 
-def sharing(snapshot: Snapshot, docs: Bool, runs: Runs, threshold: float) -> Iterator[Units]:
-    """Yield all units of the documents that may share so much of the runs; others too.
+def sharing(
+    snapshot: Snapshot, docs: Bool, runs: Runs, threshold: float, over: Callable[[], bool] = lambda: False
+) -> Iterator[Units]:
+    """Yield all units of the documents that may share so much of the runs; others too, and some twice.
 
     docs  bool [n_docs] over the global documents
+    over  asked between two steps: whether to stop, with what was found
 
     Raises TooCommon where most runs have no word, so that every unit might.
     """
@@ -103,12 +108,17 @@ def sharing(snapshot: Snapshot, docs: Bool, runs: Runs, threshold: float) -> Ite
         raise TooCommon
     for segment, base, mask in segment_masks(snapshot, docs):
         number = int(np.searchsorted(snapshot.seg_base, base, side="right")) - 1
-        listed = [np.empty(0, np.uint32), *(_chunks(segment, word.term) for word in words[:some])]
+        chunks_of = lru_cache(maxsize=None)(partial(_chunks, segment))
+        listed = [np.empty(0, np.uint32), *(chunks_of(word.term) for word in words[:some])]
         chunks = np.unique(np.concatenate(listed)).astype(np.int64)
         chunks = chunks[mask[segment.doc_of_chunk(chunks)]]
-        units = _lacking(units_of_chunks(segment, number, chunks), segment, words, slack)
-        if len(units):
-            yield units
+        for low in range(0, len(chunks), CHUNKS_AT_ONCE):
+            if over():
+                return
+            units = units_of_chunks(segment, number, chunks[low : low + CHUNKS_AT_ONCE])
+            units = _lacking(units, chunks_of, words, slack)
+            if len(units):
+                yield units
 
 
 class TooCommon(Exception):
@@ -166,13 +176,13 @@ def _definitions(segment: Segment, ordinal: I64, start: I64, end: I64) -> I64:
     return np.unique(np.concatenate(parts)).astype(np.int64)
 
 
-def _lacking(units: Units, segment: Segment, words: list[Charged], slack: int) -> Units:
+def _lacking(units: Units, chunks_of: Callable[[bytes], U32], words: list[Charged], slack: int) -> Units:
     """Return the units that lack words of at most `slack` runs, as far as it is worth finding out."""
     lacks = np.zeros(len(units), np.int64)
     for word in words:
         if len(units) * READ_US < word.n_chunks * POSTING_US:
             break  # reading what is left is cheaper than the list
-        listed = _chunks(segment, word.term)
+        listed = chunks_of(word.term)
         has = np.searchsorted(listed, units.first) < np.searchsorted(listed, units.last)
         lacks += np.where(has, 0, word.n_runs)
         keep = lacks <= slack

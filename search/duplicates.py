@@ -235,14 +235,15 @@ class Duplicates:
     def _units(self) -> Iterator[Units]:
         """Yield the units to compare: by words those that may be exact enough, then what is near."""
         docs = self._docs()
+        threshold, over = self._request.threshold, self._budget.over
         for read_as, mask in self._readings(docs):
-            if self._budget.over():
-                self._stop("budget: the deadline passed before all candidates were found")
-                return
             try:
-                yield from sharing(self._snapshot, mask, read_as.exact_runs, self._request.threshold)
+                yield from sharing(self._snapshot, mask, read_as.exact_runs, threshold, over)
             except TooCommon:
                 self._stop("most of this code has no words, so copies were looked for among the nearest only")
+            if over():
+                self._stop("budget: the deadline passed before all candidates were found")
+                return
         yield from self._near(docs)
 
     def _readings(self, docs: Bool) -> Iterator[tuple[Tokens, Bool]]:

@@ -13,6 +13,7 @@ import pytest
 
 from config.errors import NoSuchRoot, UsageError
 from indexer.records import Batch, Stat, Upsert
+from search import copies
 from search.answer import Shown
 from search.copies import charges, lacking_at_most, needed, sharing, units_of_chunks
 from search.duplicates import DuplicatesAnswer, DuplicatesRequest, whole_words
@@ -308,3 +309,26 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do(
 def test_a_threshold_lies_between_0_and_1(corpus: Roots, threshold: float) -> None:
     with pytest.raises(UsageError, match="the threshold is"):
         corpus.duplicates(corpus.at("m0.py", 1), threshold=threshold)
+
+
+def test_portions_of_chunks_give_the_same_candidates(corpus: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = corpus.index.snapshot()
+    everywhere = np.ones(snapshot.n_docs, np.bool_)
+    code = tokens("python", next(text for text in corpus_files(1).values()).encode()).exact_runs
+
+    def candidates() -> set[tuple[int, int, int, int]]:
+        parts = list(sharing(snapshot, everywhere, code, 0.3))
+        columns = [(part.number, part.ordinal, part.start, part.end) for part in parts]
+        return {
+            (n, *place) for n, *each in columns for place in zip(*(c.tolist() for c in each), strict=True)
+        }
+
+    at_once = candidates()
+    monkeypatch.setattr(copies, "CHUNKS_AT_ONCE", 3)
+    assert candidates() == at_once and at_once
+    assert list(sharing(snapshot, everywhere, code, 0.3, over=lambda: True)) == []
+
+
+def test_an_answer_that_ran_out_of_time_says_so(corpus: Roots) -> None:
+    path = next(path for path in corpus_files(1) if path.endswith(".py"))
+    assert "budget: the deadline passed" in corpus.duplicates(corpus.at(path, 2), deadline_ms=1).incomplete
