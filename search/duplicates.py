@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import numpy as np
 
@@ -172,7 +173,8 @@ class Duplicates:
             raise NoSuchRoot(f"there is no indexed root {place}to search; `searchd add DIRECTORY` adds one")
         self._reading = Reading(snapshot)
         self._tokens: dict[str, Tokens] = {}  # of the code, by the language that it is read as
-        self._like: dict[tuple[str, bytes], Likeness] = {}
+        self._like: dict[tuple[str, bytes], Likeness] = {}  # by language and digest
+        self._read: tuple[int, bytes] = (-1, b"")  # the document that was read last
         self.stops: list[str] = []
         self.compared = 0
 
@@ -227,7 +229,7 @@ class Duplicates:
                     self._stop("budget: the deadline passed before every candidate was compared")
                     return _apart(found)
                 seen.add((doc, start, end))
-                like = self._likeness(doc, self._reading.content(doc), start, end)
+                like = self._likeness(doc, start, end)
                 if like.similarity >= self._request.threshold:
                     found.append(_Found(doc, start, end, definition, like))
         return _apart(found)
@@ -293,18 +295,21 @@ class Duplicates:
 
     # Comparing.
 
-    def _likeness(self, doc: int, content: bytes, start: int, end: int) -> Likeness:
+    def _likeness(self, doc: int, start: int, end: int) -> Likeness:
         segment, ordinal = self._snapshot.locate_doc(doc)
-        return self._compared(segment.language_name(ordinal), whole_words(content, start, end))
+        if self._read[0] != doc:  # units come in order of document, and may be too many to keep them all
+            self._read = (doc, segment.doc_bytes(ordinal))
+        return self._compared(segment.language_name(ordinal), whole_words(self._read[1], start, end))
 
     def _compared(self, language: str, unit: bytes) -> Likeness:
-        known = self._like.get((language, unit))
+        digest = blake2b(unit, digest_size=16).digest()
+        known = self._like.get((language, digest))
         if known is None:
             self.compared += 1
             own, other = self._code_tokens(self._code.language or language), tokens(language, unit)
             exact = share(own.exact_runs, other.exact_runs)
             known = Likeness(exact, 1.0 if exact == 1 else share(own.shape_runs, other.shape_runs))
-            self._like[language, unit] = known
+            self._like[language, digest] = known
         return known
 
     def _code_tokens(self, language: str) -> Tokens:

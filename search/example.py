@@ -126,7 +126,8 @@ def _with_words(code: Code, name: str) -> Code:
 def _language(path: str, content: bytes) -> str:
     if not path:
         return ""
-    return language_of(path.encode("utf-8", "surrogateescape"), content)
+    found = language_of(path.encode("utf-8", "surrogateescape"), content)
+    return "" if found == "text" else found
 
 
 def _in_index(segment: Segment, ordinal: int, content: bytes, line: int) -> tuple[int, int]:
