@@ -40,10 +40,12 @@ from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
 from search.live import Disk
 from search.meaning import Meanings
-from search.plan import Plan, Text, case_of, make
-from search.query import And, Field, parse, terms
+from search.pasted import Pasted, recognise
+from search.plan import Plan, Text, case_of, make, make_pasted
+from search.query import And, Field, Query, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.retrieve import DOCS_MAX, Lists, retrieve
+from search.shape import WHY
 from search.trust import States, trust
 
 GRACE_MS = 50.0  # past the deadline, for showing what was found within it
@@ -84,13 +86,12 @@ class Engine:
         DeadlineExceeded where the time ran out before anything was found.
         """
         budget = Budget(request.deadline_ms, cancel)
-        query = parse(request.query)
+        asked = read(request.query, request.mode)
         # The board before the snapshot: what it calls settled is then surely in the snapshot.
         state = self._board.root_state(request.root_id) if self._board else None
         snapshot = self._reader.snapshot()
         facts = self._root_facts(snapshot, request.root_id)
-        case = case_of(query)
-        plan = make(query, request.mode, lambda text: estimate_docs(snapshot, text, case))
+        plan = _plan(asked, request.mode, snapshot)
         ranked = self._meanings.of(snapshot, facts, budget, request.path_prefix)
         search = Search(
             snapshot=snapshot,
@@ -98,7 +99,7 @@ class Engine:
             budget=budget,
             around=Surroundings(self._now(), self._changed, snapshot.generation),
             ranked=ranked,
-            case=case,
+            case=plan.case,
             per_doc=max(10, min(request.limit, 10_000)),
             lines_max=request.limit,
             text_budget_ms=self._settings.query.text_budget_ms,
@@ -123,7 +124,7 @@ class Engine:
             warnings=standing.warnings,
             files_searched=int(np.count_nonzero(scope)),
             ms=round(budget.spent_ms(), 3),
-            explain=Explain(str(query), str(plan), tuple(search.steps)) if request.explain else None,
+            explain=_explained(plan, search) if request.explain else None,
         )
 
     def grep(self, request: GrepRequest, cancel: Flag | None = None) -> Sweep:
@@ -218,6 +219,26 @@ class Engine:
                 break
         search.step("hits", start, len(table), len(hits))
         return hits
+
+
+def read(text: str, mode: str = "auto") -> Query | Pasted:
+    """Return what was asked; what was pasted is recognised where no mode is chosen.
+
+    Raises QuerySyntaxError.
+    """
+    return (recognise(text) if mode == "auto" else None) or parse(text)
+
+
+def _plan(asked: Query | Pasted, mode: str, snapshot: Snapshot) -> Plan:
+    if isinstance(asked, Pasted):
+        return make_pasted(asked, lambda text: estimate_docs(snapshot, text, "smart"))
+    case = case_of(asked)
+    return make(asked, mode, lambda text: estimate_docs(snapshot, text, case))
+
+
+def _explained(plan: Plan, search: Search) -> Explain:
+    kind = f"{plan.pasted.kind}: {plan.pasted.why}" if plan.pasted else f"{plan.shape}: {WHY[plan.shape]}"
+    return Explain(str(plan.query), str(plan), tuple(search.steps), kind)
 
 
 def _scope(request: SearchRequest | GrepRequest, facts: RootFacts) -> Bool:
