@@ -13,6 +13,7 @@ import re
 FRAGMENT_LETTERS_MIN = 4  # of a fragment; shorter ones stand everywhere
 WORDS_MIN = 2  # of a fragment, unless it has a long word
 LONG_WORD = 8  # letters
+VALUE_CHARS_MAX = 60  # of what stands for a value in the source: %-20s, {len(names):,}, " + name + "
 
 _VARIABLE = re.compile(
     r"""
@@ -38,9 +39,16 @@ def fragments(message: str) -> tuple[str, ...]:
     return tuple(fragment for fragment in found if says_something(fragment))
 
 
-def variable_parts(message: str) -> list[str]:
-    """Return what is cut out of a line, in order."""
-    return [match[0] for match in _VARIABLE.finditer(message)]
+def whole_line(message: str) -> str | None:
+    """Return the pattern of a source line that has all that is fixed, in order; None for a single fragment.
+
+    Short ones count here, which by themselves stand everywhere.
+    """
+    pieces = [_EDGES.sub("", part) for part in _split(_VARIABLE, message)]
+    pieces = [piece for piece in pieces if re.search("[A-Za-z]", piece)]
+    if len(pieces) < 2 or not any(map(says_something, pieces)):
+        return None
+    return f".{{0,{VALUE_CHARS_MAX}}}".join(map(re.escape, pieces))
 
 
 def says_something(fragment: str) -> bool:

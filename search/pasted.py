@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search.fields import ALIASES, FIELDS
-from search.fragments import fragments
+from search.fragments import fragments, whole_line
 from search.trace import Frame, frames, strict_frames
 
 Kind = Literal["error message", "code snippet"]
@@ -36,6 +36,9 @@ class Pasted:
     filters: str  # fields that stood in front, in the query language
     text: str  # what its meaning is taken of
     fragments: tuple[str, ...] = ()  # of a message: what the source says too, in order
+    patterns: tuple[
+        str, ...
+    ] = ()  # of lines of the source with all fragments of one line, where those are several
     frames: tuple[Frame, ...] = ()  # of a trace: innermost first
     names: tuple[str, ...] = ()  # classes of exceptions
     lines: tuple[str, ...] = ()  # of a snippet: lines without the white space around them
@@ -79,8 +82,8 @@ def _filters(text: str) -> tuple[str, str]:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether one line is a question or a request."""
-    return "\n" not in text and (_ASKS.match(text) is not None or text.endswith("?"))
+    """Whether one line begins as a question or a request."""
+    return "\n" not in text and _ASKS.match(text) is not None
 
 
 # --- messages
@@ -171,7 +174,7 @@ def _why_values(text: str) -> str:
     """Say so if a line has values, beside words of failure; a single one only where it begins with those."""
     values, fails = _VALUE.findall(text), _FAILS.search(text)
     words = re.findall(r"[A-Za-z]{2,}", _VALUE.sub("", text))
-    if fails is None or not values or len(words) < WORDS_MIN or _why_code(text):
+    if fails is None or not values or len(words) < WORDS_MIN or text.endswith("?") or _why_code(text):
         return ""
     quoted = not values[0][-1].isalnum()
     begins = fails.start() == 0 and fails.end() < FAILS_BY
@@ -184,6 +187,7 @@ def _message(filters: str, text: str, why: str) -> Pasted:
     known = frames(text)
     names: dict[str, None] = {}
     fixed: dict[str, None] = {}
+    patterns: dict[str, None] = {}
     said: list[str] = []
     for number, line in enumerate(text.splitlines()):
         bare = _bare(line)
@@ -199,11 +203,13 @@ def _message(filters: str, text: str, why: str) -> Pasted:
                 said.append(whole)
                 found = (whole,) if pattern is _ASSERTED else fragments(whole)
                 fixed |= dict.fromkeys(found)
+                patterns |= dict.fromkeys(filter(None, [whole_line(whole)]))
         stands_for_code = number in known.lines and not re.search(r":\s+\S", bare)
         if not bare or _HEAD.match(bare) or stands_for_code or (line[:1].isspace() and known.frames):
             continue
         said.append(bare)
         fixed |= dict.fromkeys(fragments(bare))
+        patterns |= dict.fromkeys(filter(None, [whole_line(bare)]))
         if len(said) == LINES_MAX:
             break
     meant = " ".join(fixed) or " ".join(said)
@@ -213,6 +219,7 @@ def _message(filters: str, text: str, why: str) -> Pasted:
         filters=filters,
         text=" ".join((*names, meant)).strip(),
         fragments=tuple(fixed),
+        patterns=tuple(patterns),
         frames=known.frames,
         names=tuple(names)[:NAMES_MAX],
         words=_words((*names, meant)),
@@ -281,6 +288,8 @@ def _why_code(text: str) -> str:
             f"{n_code} of its {len(lines)} lines are code" if n_code > 1 and 2 * n_code >= len(lines) else ""
         )
     bare = _LITERAL.sub("", text)
+    if text.endswith("?"):
+        return ""
     alone = _CODE_ALONE.search(text) is not None and not _SPOKEN.search(text) and not _ARTICLE.search(bare)
     return "its punctuation is that of code" if alone and len(text.split()) >= TOKENS_MIN else ""
 

@@ -134,7 +134,7 @@ class _Run:
             case "place":
                 found = find_frames(self.plan.pasted.frames, self.slots, self.search)
             case "message":
-                found = find_message(source.words, self.mask, self.search)
+                found = find_message(source.words, self.plan.pasted.patterns, self.mask, self.search)
             case _:
                 n_lines = 1 + self.plan.pasted.text.count("\n")
                 found = find_lines(source.words, n_lines, self.mask, self.search)

@@ -15,7 +15,7 @@ from indexer.records import F32, I64, Bool
 from search.evaluate import Limits, Search, matcher_of, search_texts
 from search.facts import RootFacts, find_all
 from search.fragments import parts
-from search.places import Places, join_places, make_places, no_places
+from search.places import Places, join_places, make_places
 from search.reading import Passage
 from search.snippet import line_span
 from search.trace import Frame
@@ -28,29 +28,37 @@ AROUND_BYTES = 400  # behind a fragment, in which the next ones of its message s
 AROUND_LINES = 4
 FILES_OF_FRAME = 3  # files that a frame may mean, at most
 OUTER = 0.9  # what a frame is worth beside the next inner one
+WHOLE = 0.2  # of a place's worth: that all of a line of the message stands there in a row
 IN_ROW = 0.2  # of a line's worth: that others follow it, not only that its file has them
 
 
-def find_message(fragments: Sequence[str], mask: Bool, search: Search) -> Places:
-    """Return where fragments of a message stand, by how much of the message stands there."""
+def find_message(fragments: Sequence[str], patterns: Sequence[str], mask: Bool, search: Search) -> Places:
+    """Return where a message may be written, by how much of it stands there.
+
+    patterns  of lines with all of one line of the message: where they match, nothing is missing
+    """
+    whole = [_standing(pattern, mask, search, regex=True) for pattern in patterns]
     waiting = [(-len(fragment), number, fragment) for number, fragment in enumerate(fragments)]
     heapq.heapify(waiting)
-    found: list[tuple[str, Places]] = []
+    found: list[Places] = []
+    known = dict.fromkeys(fragments)
     for number in range(len(waiting), len(waiting) + SEARCHES_MAX):
         if not waiting or search.budget.over():
             break
         _, _, fragment = heapq.heappop(waiting)
         places = _standing(fragment, mask, search)
-        if len(places):
-            found.append((fragment, places))
-        for part in () if len(places) else parts(fragment):
-            heapq.heappush(waiting, (-len(part), number, part))
-    if not found:
-        return no_places()
-    known = [fragment for fragment, _ in found]
-    total = max(sum(map(len, known)), sum(map(len, fragments)))
-    places = join_places([places for _, places in found])
-    score = _shares(known, places, search, AROUND_BYTES, AROUND_LINES) / total
+        found.append(places)
+        if not len(places):
+            del known[fragment]
+            for part in parts(fragment):
+                known[part] = None
+                heapq.heappush(waiting, (-len(part), number, part))
+    places = join_places([*whole, *found])
+    if not len(places):
+        return places
+    share = _shares(tuple(known), places, search, AROUND_BYTES, AROUND_LINES) / sum(map(len, fragments))
+    nothing_missing = np.arange(len(places)) < sum(map(len, whole))
+    score = (1 - WHOLE) * np.minimum(share, 1) + WHOLE * nothing_missing
     return make_places(places.doc, places.start, places.end, score=score)
 
 
@@ -134,9 +142,9 @@ def _common_end(path: bytes, written: Sequence[bytes]) -> int:
     return n if n >= 2 or n in (len(of_file), len(written)) else 0
 
 
-def _standing(text: str, mask: Bool, search: Search) -> Places:
-    """Return where a text stands in the documents of a mask."""
-    found = search_texts(matcher_of(text, False, "smart"), mask, search, Limits(DOCS_MAX), PER_DOC)
+def _standing(text: str, mask: Bool, search: Search, *, regex: bool = False) -> Places:
+    """Return where a text or pattern stands in the documents of a mask."""
+    found = search_texts(matcher_of(text, regex, "smart"), mask, search, Limits(DOCS_MAX), PER_DOC)
     if found.reason:
         stopped = "some time" if found.reason == "time" else f"{found.docs} files"
         search.stop(f'budget: "{text}" stopped after {stopped}; more may contain it')

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.questions import QUESTIONS
 from config.errors import QuerySyntaxError
-from search.fragments import fragments, parts
+from search.fragments import fragments, parts, whole_line
 from search.pasted import recognise
 from search.trace import frames
 from tests.search.corpus import Corpus
@@ -168,6 +168,14 @@ def test_the_fixed_part_of_a_message(message: str, fixed: tuple[str, ...]) -> No
     assert fragments(message) == fixed
 
 
+def test_the_pattern_of_a_whole_line_has_the_short_pieces_too() -> None:
+    pattern = whole_line("cannot read 'a.b' as 17 bytes")
+    assert pattern is not None
+    assert re.search(pattern, '    raise X(f"cannot read {name!r} as {size} bytes")')
+    assert not re.search(pattern, '    raise X(f"cannot read {name!r}, {size} bytes")')
+    assert whole_line("only one fragment 17") is None and whole_line("17 a 18 b") is None
+
+
 @pytest.mark.parametrize(
     ("fragment", "expected"),
     [
@@ -295,6 +303,21 @@ def test_all_files_with_the_longest_fragment_are_found(own: Corpus) -> None:
         with_it = {path for path in SOURCES if naive_fragments(path, fixed)}
         found = {hit.path for hit in answer.hits if hit.signals.get("message", 0) > 0}
         assert with_it and found == with_it
+
+
+def test_lines_with_all_of_a_message_come_first(own: Corpus) -> None:
+    """The slow twin looks at every line of every file."""
+    asked = [case for case in raised() if len(fragments(case[4])) > 1]
+    assert len(asked) > 20
+    for *_, message in asked:
+        pattern = whole_line(message)
+        assert pattern is not None
+        fold = re.NOFLAG if any(c.isupper() for c in pattern) else re.IGNORECASE
+        naive = {path for path, text in SOURCES.items() if re.search(pattern, text, fold)}
+        hits = own.search(f"ValueError: {message}", explain=True, limit=20).hits
+        found = [hit.path for hit in hits if hit.signals.get("message", 0) > 0]
+        assert not naive or found[0] in naive, message
+        assert naive <= set(found), message
 
 
 def test_explain_says_what_was_recognised(own: Corpus) -> None:
