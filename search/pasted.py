@@ -21,6 +21,7 @@ from search.trace import Frame, frames, strict_frames
 Kind = Literal["error message", "code snippet"]
 
 CHARS_MAX = 8192  # of a text that is looked at: as many as a query may have
+CHARS_OF_LINE = 400  # that are looked at: some patterns take time quadratic in them (0.3 s for 8,192)
 LINES_MAX = 8  # lines of a snippet, or of a trace's messages, that are looked for as they are
 NAMES_MAX = 4  # exceptions of a trace
 WORDS_MIN = 3  # beside the values of a message that nothing else marks
@@ -50,6 +51,7 @@ def recognise(text: str) -> Pasted | None:
     if len(text) > CHARS_MAX or re.search("[\ud800-\udfff]", text):
         return None
     filters, body = _filters(text.strip())
+    body = "\n".join(line[:CHARS_OF_LINE] for line in body.splitlines())
     if not body or _is_prose(body):
         return None
     why = _why_message(body)

@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import random
 import re
+import timeit
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from benchmarks.questions import QUESTIONS
 from config.errors import QuerySyntaxError
 from search.fragments import fragments, parts, whole_line
-from search.pasted import recognise
+from search.pasted import CHARS_MAX, recognise
 from search.trace import frames
 from tests.search.corpus import Corpus
 
@@ -346,6 +347,15 @@ def test_filters_in_front_bind(own: Corpus) -> None:
 def test_odd_texts_are_answered_or_refused_as_queries(own: Corpus, junk: str) -> None:
     with contextlib.suppress(QuerySyntaxError):
         own.search(junk, limit=3)
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "a.", "at a.", "1", "x = ", "'", "(", "a.b:1 ", "\t", 'msg="\\a', "aError:", "a\n"]
+)
+def test_no_text_takes_long_to_look_at(unit: str) -> None:
+    text = (unit * CHARS_MAX)[:CHARS_MAX]
+    took = min(timeit.repeat(lambda: recognise(text), number=1, repeat=3))
+    assert took < 0.2, took  # 8 to 30 ms; without a bound on lines up to a second
 
 
 def test_modes_that_are_chosen_read_the_language(own: Corpus) -> None:
