@@ -253,7 +253,8 @@ class HitMaker:
         elif row.is_chunk:
             found = same_line(indexed[slice(*line_span(indexed, place.start))], content, place.start)
         else:
-            found = nearest(self._spans(content), place.start)
+            # Of what was pasted, the line counts, not the words of it that stand nearest.
+            found = None if self._plan.pasted else nearest(self._spans(content), place.start)
             if found is None and not self._texts:
                 found = same_line(indexed[slice(*line_span(indexed, place.start))], content, place.start)
         return None if found is None else _Place(found[0], found[1], max(found[0], found[1] - 1))

@@ -321,6 +321,21 @@ def test_lines_with_all_of_a_message_come_first(own: Corpus) -> None:
         assert naive <= set(found), message
 
 
+def test_a_file_that_changed_shows_the_line_where_it_is_now(tmp_path: Path) -> None:
+    text = "def read(size):\n    check(size)\n    raise ValueError(f'cannot read {size} bytes of it')\n"
+    corpus = Corpus(tmp_path, {"a.py": text, "b.py": "def check(size):\n    return size\n"})
+    corpus.write({"a.py": "# cannot be read\n" * 5 + text})
+    trace = 'Traceback:\n  File "/x/a.py", line 2, in read\n    check(size)\n'
+    for pasted, line in (
+        ("ValueError: cannot read 7 bytes of it", 8),
+        ("def read(size):\n    check(size)", 6),
+        (trace, 7),
+    ):
+        hit = corpus.search(pasted, limit=1).hits[0]
+        assert (hit.path, hit.line, hit.live) == ("a.py", line, True)
+    corpus.close()
+
+
 def test_explain_says_what_was_recognised(own: Corpus) -> None:
     told = {
         "TypeError: bad value 3 of it": "error message: the exception TypeError is named before a colon",
