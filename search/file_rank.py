@@ -220,7 +220,11 @@ def rank_files(features: Features, about: AboutFiles, within: Ranking, weights: 
     for part in parts.values():
         strength = strength + part
     of_place = strength[files.of]
-    order = within.order[np.argsort(-of_place[within.order], kind="stable")]
+    order = within.order
+    for retriever in ("line", "message", "place"):  # what was pasted, as it stands, is a file's best place
+        if retriever in features.found:
+            order = order[np.argsort(-_given(features, retriever)[order], kind="stable")]
+    order = order[np.argsort(-of_place[order], kind="stable")]
     return Ranking(
         order=spread(order, features, 1),
         score=np.exp(of_place - strength.max(initial=-np.inf)).astype(np.float32),

@@ -64,7 +64,8 @@ def recognise(text: str) -> Pasted | None:
 
 _NAMES = "|".join(sorted((*FIELDS, *ALIASES), key=len, reverse=True))
 _FILTER = re.compile(r"(?:-?(?:lang|language|l|path|file|f|root|repo|r|changed|since):[^\s:/\"][^\s\"]*\s+)+")
-_SPOKEN = re.compile(rf'(?:^|\s)(?:(?:OR|AND|NOT)\s|-?(?:{_NAMES}):(?!:|//)[^\s,;)]|~"|/\S+/(?:\s|$)|")')
+_SPOKEN = re.compile(rf'(?:^|\s)(?:(?:OR|AND|NOT)\s|-?(?:{_NAMES}):(?!:|//)[^\s,;)]|~"|/\S+/(?:\s|$))')
+_QUOTED = re.compile(r'(?:^|\s)"')
 
 _ASKS = re.compile(
     r"(?:how|what|where|which|who|whose|why|when|does|do|is|are|can|could|should|find|show|list|code|explain"
@@ -169,14 +170,16 @@ def _why_message(text: str) -> str:
             _LOGGED.search(rest) and re.search(r"\blevel\b|\blvl\b|\bts\b|time", rest)
         ):
             return "it is a failed assertion or a line of a log"
-    return _why_values(text) if len(lines) == 1 and not _SPOKEN.search(text) else ""
+    return _why_values(text) if len(lines) == 1 else ""
 
 
 def _why_values(text: str) -> str:
     """Say so if a line has values, beside words of failure; a single one only where it begins with those."""
     values, fails = _VALUE.findall(text), _FAILS.search(text)
     words = re.findall(r"[A-Za-z]{2,}", _VALUE.sub("", text))
-    if fails is None or not values or len(words) < WORDS_MIN or text.endswith("?") or _why_code(text):
+    if fails is None or not values or len(words) < WORDS_MIN or text.endswith("?"):
+        return ""
+    if _SPOKEN.search(text) or _QUOTED.search(text) or _why_code(text):
         return ""
     quoted = not values[0][-1].isalnum()
     begins = fails.start() == 0 and fails.end() < FAILS_BY
@@ -244,7 +247,7 @@ def _last(name: str) -> str:
 # --- code
 
 _KEYWORD = (
-    r"def|class|import|from\s+\S+\s+import|return|raise|throw|func|fn|let|const|var|val|public|private|protected"
+    r"def|defp|defmodule|class|import|from\s+\S+\s+import|return|raise|throw|func|fn|let|const|var|val|public|private|protected"
     r"|static|struct|enum|impl|interface|namespace|package|template|typedef|async|await|export|for|while|if|elif"
     r"|else|switch|case|try|catch|except|with|use|using|unsafe|void|int|char|float|double|bool|unsigned|local"
     r"|function|end|begin|match|type|module|require|include"
@@ -255,6 +258,8 @@ _CODE_LINE = re.compile(
     | ^\s*[)}}\]]+[,;]?\s*$
     | ^\s*(?:{_KEYWORD})\b.*[(\[{{=:<"';)]
     | ^\s*(?:return|break|continue|pass|else:?|end|try:?|fi|done)\s*$
+    | \)\s+do\s*$
+    | ^\s*(?://|/\*|\*/|\*\s|\#\s)
     | ^\s*(?:\#\s*(?:include|define|if|ifdef|ifndef|endif|pragma)\b|@\w+|</?\w+[^<>]*>)
     | \w\([^()]*\)\s*[,:;{{)]*\s*$
     | ^\s*[\w.\[\]"'*&$@>-]+(?:\s*:\s*[\w.\[\], |]+)?\s*(?:[-+*/|&^%:]|<<|>>)?=\s*\S
@@ -290,7 +295,7 @@ def _why_code(text: str) -> str:
             f"{n_code} of its {len(lines)} lines are code" if n_code > 1 and 2 * n_code >= len(lines) else ""
         )
     bare = _LITERAL.sub("", text)
-    if text.endswith("?"):
+    if text.endswith("?") or text.startswith('"'):
         return ""
     alone = _CODE_ALONE.search(text) is not None and not _SPOKEN.search(text) and not _ARTICLE.search(bare)
     return "its punctuation is that of code" if alone and len(text.split()) >= TOKENS_MIN else ""

@@ -24,7 +24,6 @@ from indexer.records import F32, I64, KINDS, Bool
 RANK_SHARE = 0.5
 COHERENCE_HITS_MAX = 5
 PER_FILE = 3  # hits of one file before other files get their turn
-VERBATIM_WEIGHT = 8.0  # what was pasted, as it stands: above what any words of it and names say together
 PATH_WORDS_MAX = 4.0  # words of a path that lift a file
 
 # What people look for by name, most wanted first; a heading or a key rarely is.
@@ -114,8 +113,6 @@ def retriever_weight(name: str, weights: Rank) -> float:
             return weights.lexical_weight
         case "semantic":
             return weights.semantic_weight
-        case "message" | "line" | "place":
-            return VERBATIM_WEIGHT
         case _:
             return 1.0
 
