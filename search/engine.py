@@ -40,10 +40,11 @@ from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
 from search.live import Disk
 from search.meaning import Meanings
-from search.pasted import Pasted, recognise
+from search.pasted import Pasted
 from search.plan import Plan, Text, case_of, make, make_pasted
 from search.query import And, Field, Query, parse, terms
 from search.rank import PER_FILE, Asked, fuse
+from search.recognise import recognise
 from search.retrieve import DOCS_MAX, Lists, retrieve
 from search.shape import WHY
 from search.trust import States, trust

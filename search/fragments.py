@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-FRAGMENT_LETTERS_MIN = 4  # of a fragment; shorter ones stand everywhere
+FRAGMENT_LETTERS_MIN = 6  # of a fragment; shorter ones stand everywhere
 WORDS_MIN = 2  # of a fragment, unless it has a long word
 LONG_WORD = 8  # letters
 VALUE_CHARS_MAX = 60  # of what stands for a value in the source: %-20s, {len(names):,}, " + name + "

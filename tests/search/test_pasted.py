@@ -16,7 +16,9 @@ import pytest
 from benchmarks.questions import QUESTIONS
 from config.errors import QuerySyntaxError
 from search.fragments import fragments, parts, whole_line
-from search.pasted import CHARS_MAX, recognise
+from search.pasted import CHARS_MAX
+from search.plan import make_pasted
+from search.recognise import recognise
 from search.trace import frames
 from tests.search.corpus import Corpus
 
@@ -213,6 +215,38 @@ def test_the_parts_of_a_fragment(fragment: str, expected: tuple[str, ...]) -> No
 )  # fmt: skip
 def test_the_frames_of_a_trace_come_innermost_first(text: str, places: list[str]) -> None:
     assert [str(frame) for frame in frames(text).frames] == places
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        (
+            "ValueError: cannot read 'x' of it",
+            'fuse(message("cannot read"), symbol("ValueError"), lexical("ValueError cannot read"), '
+            'semantic("ValueError cannot read"))',
+        ),
+        ("lang:go panic at x.go:3: boom", ""),
+        (
+            "lang:go kernel BUG at mm/slub.c:4023!",
+            'lang:go then fuse(place("mm/slub.c:4023"), message("kernel BUG at"), lexical("kernel BUG at"), '
+            'semantic("kernel BUG at"))',
+        ),
+        (
+            "if err != nil {\n\treturn err\n}",
+            'fuse(line("if err != nil {", "return err"), lexical("if err nil return"), '
+            'semantic("if err != nil {\n\treturn err\n}"))',
+        ),
+    ],
+)
+def test_plans_of_what_was_pasted(text: str, plan: str) -> None:
+    found = recognise(text)
+    assert (str(make_pasted(found)) if found else "") == plan
+
+
+def test_code_that_speaks_of_errors_is_code() -> None:
+    yaml = "jobs:\n  check: [a, b]\n  run(x);\nerror: failed(x)\nwarning: y;\n"
+    found = recognise(yaml)
+    assert found is not None and found.kind == "code snippet"
 
 
 @pytest.fixture(scope="module")
