@@ -21,7 +21,7 @@ _VARIABLE = re.compile(
     | <[^<>\n]*>
     | \w+://\S+
     | (?:[A-Za-z]:\\|~?/|\.\.?/)[^\s:;,'")]*                  # a path
-    | [\w.-]+/[\w./-]+
+    | [\w.-]+(?:/[\w.-]+)*/[\w.-]*\.\w+ | \w[\w.-]*(?:/[\w.-]+){2,}/?
     | \b[0-9a-fA-F]{4,}(?:-[0-9a-fA-F]{4,}){2,}\b
     | [-+]?\b(?!\w*_[A-Za-z])\w*\d\w*(?:[.,:]\d\w*)*%?                          # 12, 0x1f, 3.5ms, eth0
     """,
@@ -42,13 +42,15 @@ def fragments(message: str) -> tuple[str, ...]:
 def whole_line(message: str) -> str | None:
     """Return the pattern of a source line that has all that is fixed, in order; None for a single fragment.
 
-    Short ones count here, which by themselves stand everywhere.
+    Short ones count here, which by themselves stand everywhere; but not in front, where the device or the
+    program is named that speaks.
     """
     pieces = [_EDGES.sub("", part) for part in _split(_VARIABLE, message)]
     pieces = [piece for piece in pieces if re.search("[A-Za-z]", piece)]
-    if len(pieces) < 2 or not any(map(says_something, pieces)):
+    first = next((i for i, piece in enumerate(pieces) if says_something(piece)), len(pieces))
+    if len(pieces) - first < 2:
         return None
-    return f".{{0,{VALUE_CHARS_MAX}}}".join(map(re.escape, pieces))
+    return f".{{0,{VALUE_CHARS_MAX}}}".join(map(re.escape, pieces[first:]))
 
 
 def says_something(fragment: str) -> bool:

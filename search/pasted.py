@@ -27,6 +27,7 @@ class Pasted:
     fragments: tuple[str, ...] = ()  # of a message: what the source says too, in order
     patterns: tuple[str, ...] = ()  # of source lines that have all fragments of one of its lines
     frames: tuple[Frame, ...] = ()  # of a trace: innermost first
+    functions: tuple[str, ...] = ()  # that a trace names without a place: innermost first
     names: tuple[str, ...] = ()  # classes of exceptions
     lines: tuple[str, ...] = ()  # of a snippet: without the white space around them
 

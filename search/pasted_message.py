@@ -6,7 +6,7 @@ import re
 
 from search.fragments import fragments, whole_line
 from search.pasted import LINES_MAX, Pasted, distinct_words
-from search.trace import frames, strict_frames
+from search.trace import frames, functions, strict_frames, without_functions
 
 NAMES_MAX = 4  # exceptions of a trace
 WORDS_MIN = 3  # beside the values of a message that nothing else marks
@@ -28,7 +28,8 @@ _LEVEL = re.compile(
     r"|\[[^\]\n]*\]\s*|-+\s+|[\w.$/-]+\[\d+\]:\s*)"
 )
 _FAILED = re.compile(
-    r"^(?:fatal error|internal (?:compiler )?error|runtime error|fatal|panic|error|warning|critical|aborted)"
+    r"^(?:[\w./-]+: )?(?:fatal error|internal (?:compiler )?error|runtime error|fatal|panic|error|warning"
+    r"|critical|aborted)"
     r"(?:\[\w+\])?:\s+\S",
     re.IGNORECASE,
 )
@@ -40,8 +41,9 @@ _RAISED = re.compile(
     r"\)?(?:\s\[[^\]\n]+\])?:(?:\s+|$)",
 )
 _OF_KERNEL = re.compile(
-    r"^(?:kernel BUG at |BUG: |Oops: |WARNING: (?:CPU|possible|suspicious)|Kernel panic - |RIP: "
+    r"^(?:[\w-]+: )?(?:kernel BUG at |BUG: |Oops: |WARNING: (?:CPU|possible|suspicious)|Kernel panic - |RIP: "
     r"|general protection fault|Unable to handle kernel |INFO: (?:task|rcu)\w* |Call Trace:)"
+    r"|\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b"  # a device on a bus
 )
 _HEAD = re.compile(
     r"^\s*(?:Traceback \(most recent call last\):|goroutine \d+ \[|Call Trace:|stack backtrace:|Stack trace:"
@@ -63,6 +65,7 @@ _VALUE = re.compile(
     r"(?<![\w.'-])[-+]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)*)%?(?![\w'])|(?<!\w)'[^'\n]*'(?!\w)|`[^`'\n]+'|<[^<>\n]+>"
 )
 _STATES = re.compile(r":\s\S")
+_ERROR = re.compile(r"\b(?:error|warning|failure)\b", re.IGNORECASE)
 _QUOTED = re.compile(r'(?:^|\s)"')
 # What asks all the same behind a mark.
 _ASKS_ON = re.compile(
@@ -72,7 +75,7 @@ _ASKS_ON = re.compile(
 
 def why_traced(text: str) -> str:
     """Say so if a text has frames that only a trace has."""
-    found = strict_frames(text).frames
+    found = strict_frames(text).frames or functions(text)
     return f"it names {found[0]} as a trace does" if found else ""
 
 
@@ -85,7 +88,7 @@ def why_marked(line: str) -> str:
     raised, failed = _RAISED.match(rest), _FAILED.match(rest)
     if raised and not _ASKS_ON.match(rest, raised.end()):
         return f"the exception {_last(raised['name'])} is named before a colon"
-    if _OF_KERNEL.match(rest):
+    if _OF_KERNEL.search(rest):
         return "it begins as messages of the kernel do"
     if _HEAD.match(rest) and re.search(r"\w", rest):
         return "it begins as a trace does"
@@ -100,13 +103,14 @@ def why_marked(line: str) -> str:
 
 def why_values(line: str) -> str:
     """Say so if a line has values, beside words of failure; a single one only where it begins with those."""
-    values, fails = _VALUE.findall(line), _FAILS.search(line)
+    values, states = _VALUE.findall(line), _STATES.search(line)
+    fails = _FAILS.search(line) or (_ERROR.search(line) if len(values) > 1 and states else None)
     words = re.findall(r"[A-Za-z]{2,}", _VALUE.sub("", line))
     if fails is None or not values or len(words) < WORDS_MIN or _QUOTED.search(line):
         return ""
     quoted = not values[0][-1].isalnum()
     begins = fails.start() == 0 and fails.end() < FAILS_BY
-    if len(values) > 1 or (begins and (quoted or _STATES.search(line))):
+    if len(values) > 1 or (begins and (quoted or states)):
         return f'it says "{fails[0]}" and has the value {values[0]}'
     return ""
 
@@ -119,7 +123,7 @@ def message(text: str, why: str) -> Pasted | None:
     patterns: dict[str, None] = {}
     said: list[str] = []
     for number, line in enumerate(text.splitlines()):
-        bare = _bare(line)
+        bare = without_functions(_bare(line)).strip()
         raised = _RAISED.match(bare)
         if raised:
             names[_last(raised["name"])] = None
@@ -143,7 +147,8 @@ def message(text: str, why: str) -> Pasted | None:
             break
     meant = " ".join(fixed) or " ".join(said)
     words = distinct_words((*names, meant))
-    if not known.frames and not words:
+    called = functions(text)
+    if not (known.frames or called or words):
         return None
     return Pasted(
         kind="error message",
@@ -152,6 +157,7 @@ def message(text: str, why: str) -> Pasted | None:
         fragments=tuple(fixed),
         patterns=tuple(patterns),
         frames=known.frames,
+        functions=called,
         names=tuple(names)[:NAMES_MAX],
         words=words,
     )

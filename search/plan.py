@@ -260,7 +260,7 @@ def make_pasted(pasted: Pasted, estimate: Estimate = lambda _: 1000) -> Plan:
     message = pasted.kind == "error message"
     words = _rarest(pasted.words, MESSAGE_WORDS_MAX if message else SNIPPET_WORDS_MAX, estimate)
     sources = (
-        Source("place", tuple(map(str, pasted.frames))),
+        Source("place", (*map(str, pasted.frames), *pasted.functions)),
         Source("message", pasted.fragments),
         Source("line", pasted.lines),
         Source("symbol", pasted.names),

@@ -15,7 +15,7 @@ from search.places import Places, join_places, no_places
 from search.plan import Plan, Ranked, Source
 from search.query import Meaning
 from search.symbol import find_definitions, name_query
-from search.verbatim import find_frames, find_lines, find_message
+from search.verbatim import find_frames, find_functions, find_lines, find_message
 
 DOCS_MAX = 64  # files with a text that are ranked, at least; one for every hit asked for, where that is more
 CHUNKS_MAX = 100  # chunks of one list, at least; the same
@@ -132,7 +132,10 @@ class _Run:
         assert self.plan.pasted is not None
         match source.name:
             case "place":
-                found = find_frames(self.plan.pasted.frames, self.slots, self.search)
+                traced = find_frames(self.plan.pasted.frames, self.slots, self.search)
+                found = join_places(
+                    [traced, find_functions(self.plan.pasted.functions, self.mask, self.search)]
+                )
             case "message":
                 found = find_message(source.words, self.plan.pasted.patterns, self.mask, self.search)
             case _:

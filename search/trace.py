@@ -42,6 +42,7 @@ _LOOSE = tuple(
         rf"\b{_PATH}:{_LINE}\]",  # glog
     )
 )
+_FUNCTION = re.compile(r"\b([A-Za-z_]\w*)(?:\.\w+)*\+0x[0-9a-f]+/0x[0-9a-f]+")  # the kernel
 _PYTHON = re.compile(r'^\s*File "[^"\n]+", line \d+', re.MULTILINE)
 
 
@@ -72,6 +73,16 @@ def strict_frames(text: str) -> Found:
 def frames(text: str) -> Found:
     """Return all frames of a text that is known to be a message."""
     return _frames(text, (*_STRICT, *_LOOSE))
+
+
+def functions(text: str) -> tuple[str, ...]:
+    """Return the functions that a trace names without a place, innermost first."""
+    return tuple(dict.fromkeys(_FUNCTION.findall(text)))[:FRAMES_MAX]
+
+
+def without_functions(line: str) -> str:
+    """Return a line without them."""
+    return _FUNCTION.sub("", line)
 
 
 def _frames(text: str, patterns: tuple[re.Pattern[str], ...]) -> Found:

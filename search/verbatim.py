@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from indexer.records import F32, I64, Bool
 from search.evaluate import Limits, Search, matcher_of, search_texts
 from search.facts import RootFacts, find_all
 from search.fragments import parts
-from search.places import Places, join_places, make_places
+from search.places import Places, join_places, make_places, no_places
 from search.reading import Passage
 from search.snippet import line_span
+from search.symbol import find_definitions, name_query
 from search.trace import Frame
 
 SEARCHES_MAX = 12  # of one message: its fragments, and what they are made of
@@ -106,6 +108,18 @@ def find_frames(frames: Sequence[Frame], slots: Bool, search: Search) -> Places:
             ends.append(_end_of_line(search.reading.passage(doc, start, start), start))
             scores.append(OUTER**number)
     return make_places(docs, starts, ends, score=scores)
+
+
+def find_functions(names: Sequence[str], mask: Bool, search: Search) -> Places:
+    """Return the definitions of functions that a trace names, innermost first."""
+    found = [no_places()]
+    for number, name in enumerate(names):
+        if search.budget.over():
+            break
+        query = name_query(name, "quoted", fold=False)
+        places = find_definitions(search.snapshot, query, mask, search.budget).where(slice(FILES_OF_FRAME))
+        found.append(replace(places, score=np.full(len(places), OUTER**number, np.float32)))
+    return join_places(found)
 
 
 def files_of(path: str, slots: Bool, facts: RootFacts) -> I64:

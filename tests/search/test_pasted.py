@@ -38,6 +38,10 @@ MESSAGES = (
     "kernel BUG at mm/slub.c:4023!",
     "BUG: unable to handle page fault for address: ffffc90000a3f000",
     "[   12.345678] usb 1-1: device descriptor read/64, error -71",
+    "EXT9-fs error (device sda1): ext9_find:1455: inode #2: comm ls: reading directory lblock 0",
+    "watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [kworker/3:1:123]",
+    "foo9e 0000:00:19.0 eth0: Detected Hang:",
+    "RIP: 0010:foo_bar+0x12/0x340\nCall Trace:\n foo_new+0x3ab/0x1010",
     "panic: runtime error: index out of range [3] with length 3",
     "thread 'main' panicked at src/main.rs:10:5:\nindex out of bounds: the len is 3 but the index is 7",
     "error[E0382]: borrow of moved value: `x`",
@@ -164,11 +168,24 @@ def test_sentences_of_documentation_are_not_taken_for_something_pasted() -> None
         ("request took 3.5ms, limit is 2ms", ("request took", "limit is")),
         ("object <Foo at 0x7f3a> has no attribute `x'", ("has no attribute",)),
         ("wrote 17", ()),
+        ("device descriptor read/64, error -71", ("device descriptor read",)),
+        ("cannot read src/a.c here, it lies in x/y/z", ("cannot read", "here, it lies in")),
         ("unreachable 3", ("unreachable",)),
     ],
 )
 def test_the_fixed_part_of_a_message(message: str, fixed: tuple[str, ...]) -> None:
     assert fragments(message) == fixed
+
+
+def test_functions_that_a_trace_names_are_places(own: Corpus) -> None:
+    trace = "BUG: it broke\nRIP: 0010:make_pasted+0x12/0x340\nCall Trace:\n rank_files.cold+0x3ab/0x1010\n"
+    found = recognise(trace)
+    assert found is not None and found.functions == ("make_pasted", "rank_files")
+    hits = own.search(trace, limit=2).hits
+    assert [(hit.path, hit.symbol) for hit in hits] == [
+        ("search/plan.py", "make_pasted"),
+        ("search/file_rank.py", "rank_files"),
+    ]
 
 
 def test_the_pattern_of_a_whole_line_has_the_short_pieces_too() -> None:
