@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
 
 from search.fragments import fragments, whole_line
 from search.pasted import LINES_MAX, Pasted, distinct_words
-from search.trace import frames, functions, strict_frames, without_functions
+from search.trace import Found, frames, functions, strict_frames, without_functions
 
 NAMES_MAX = 4  # exceptions of a trace
 WORDS_MIN = 3  # beside the values of a message that nothing else marks
@@ -117,50 +120,57 @@ def why_values(line: str) -> str:
 
 def message(text: str, why: str) -> Pasted | None:
     """Take a message or a trace apart; None if it says nothing."""
-    known = frames(text)
-    names: dict[str, None] = {}
-    fixed: dict[str, None] = {}
-    patterns: dict[str, None] = {}
-    said: list[str] = []
-    for number, line in enumerate(text.splitlines()):
-        bare = without_functions(_bare(line)).strip()
-        raised = _RAISED.match(bare)
-        if raised:
-            names[_last(raised["name"])] = None
-            bare = bare[raised.end() :]
-        for pattern in (_ASSERTED, _LOGGED):
-            quoted = pattern.search(bare)
-            if quoted:
-                bare = ""
-                whole = next(filter(None, quoted.groups()))
-                said.append(whole)
-                found = (whole,) if pattern is _ASSERTED else fragments(whole)
-                fixed |= dict.fromkeys(found)
-                patterns |= dict.fromkeys(filter(None, [whole_line(whole)]))
-        stands_for_code = number in known.lines and not re.search(r":\s+\S", bare) and not why_marked(line)
-        if not bare or _HEAD.match(bare) or stands_for_code or (line[:1].isspace() and known.frames):
-            continue
-        said.append(bare)
-        fixed |= dict.fromkeys(fragments(bare))
-        patterns |= dict.fromkeys(filter(None, [whole_line(bare)]))
-        if len(said) == LINES_MAX:
-            break
-    meant = " ".join(fixed) or " ".join(said)
+    known, called = frames(text), functions(text)
+    read = list(islice(_statements(text, known), LINES_MAX))
+    names = tuple(dict.fromkeys(one.raised for one in read if one.raised))[:NAMES_MAX]
+    fixed = tuple(dict.fromkeys(chain.from_iterable(one.fragments for one in read)))
+    meant = " ".join(fixed) or " ".join(one.said for one in read)
     words = distinct_words((*names, meant))
-    called = functions(text)
     if not (known.frames or called or words):
         return None
     return Pasted(
         kind="error message",
         why=why,
         text=" ".join((*names, meant)).strip(),
-        fragments=tuple(fixed),
-        patterns=tuple(patterns),
+        words=words,
+        fragments=fixed,
+        patterns=tuple(dict.fromkeys(filter(None, (whole_line(one.said) for one in read)))),
         frames=known.frames,
         functions=called,
-        names=tuple(names)[:NAMES_MAX],
-        words=words,
+        names=names,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What one line says."""
+
+    raised: str  # class of an exception, "" if none is named
+    said: str
+    fragments: tuple[str, ...]  # of it, that the source says too
+
+
+def _statements(text: str, known: Found) -> Iterator[_Statement]:
+    for number, line in enumerate(text.splitlines()):
+        rest = without_functions(_bare(line)).strip()
+        raised = _RAISED.match(rest)
+        name = _last(raised["name"]) if raised else ""
+        rest = rest[raised.end() :] if raised else rest
+        asserted, logged = _ASSERTED.search(rest), _LOGGED.search(rest)
+        if asserted:
+            said = asserted["fixed"] or asserted["bare"]
+            yield _Statement(name, said, (said,))
+        elif logged:
+            yield _Statement(name, logged["fixed"], fragments(logged["fixed"]))
+        elif name or _says(number, line, rest, known):
+            yield _Statement(name, rest, fragments(rest))
+
+
+def _says(number: int, line: str, rest: str, known: Found) -> bool:
+    """Whether a line of a text is no head, no frame and no source line below one."""
+    if not rest or _HEAD.match(rest) or (line[:1].isspace() and known.frames):
+        return False
+    return number not in known.lines or bool(re.search(r":\s+\S", rest) or why_marked(line))
 
 
 def _bare(line: str) -> str:
