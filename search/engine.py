@@ -87,7 +87,7 @@ class Engine:
         DeadlineExceeded where the time ran out before anything was found.
         """
         budget = Budget(request.deadline_ms, cancel)
-        asked = read(request.query, request.mode)
+        asked = _read(request.query, request.mode)
         # The board before the snapshot: what it calls settled is then surely in the snapshot.
         state = self._board.root_state(request.root_id) if self._board else None
         snapshot = self._reader.snapshot()
@@ -222,7 +222,7 @@ class Engine:
         return hits
 
 
-def read(text: str, mode: str = "auto") -> Query | Pasted:
+def _read(text: str, mode: str) -> Query | Pasted:
     """Return what was asked; what was pasted is recognised where no mode is chosen.
 
     Raises QuerySyntaxError.

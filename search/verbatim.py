@@ -40,25 +40,22 @@ def find_message(fragments: Sequence[str], patterns: Sequence[str], mask: Bool, 
     patterns  of lines with all of one line of the message: where they match, nothing is missing
     """
     whole = [_standing(pattern, mask, search, regex=True) for pattern in patterns]
-    waiting = [(-len(fragment), number, fragment) for number, fragment in enumerate(fragments)]
+    waiting = [(-len(fragment), fragment) for fragment in fragments]
     heapq.heapify(waiting)
-    found: list[Places] = []
-    known = dict.fromkeys(fragments)
-    for number in range(len(waiting), len(waiting) + SEARCHES_MAX):
-        if not waiting or search.budget.over():
-            break
-        _, _, fragment = heapq.heappop(waiting)
-        places = _standing(fragment, mask, search)
-        found.append(places)
-        if not len(places):
-            del known[fragment]
-            for part in parts(fragment):
-                known[part] = None
-                heapq.heappush(waiting, (-len(part), number, part))
-    places = join_places([*whole, *found])
+    found: dict[str, Places] = {}
+    while waiting and len(found) < SEARCHES_MAX and not search.budget.over():
+        fragment = heapq.heappop(waiting)[1]
+        if fragment in found:
+            continue
+        found[fragment] = places = _standing(fragment, mask, search)
+        for part in () if len(places) else parts(fragment):
+            heapq.heappush(waiting, (-len(part), part))
+    known = [fragment for fragment, places in found.items() if len(places)]
+    known += [fragment for _, fragment in waiting if fragment not in found]
+    places = join_places([*whole, *found.values()])
     if not len(places):
         return places
-    share = _shares(tuple(known), places, search, AROUND_BYTES, AROUND_LINES) / sum(map(len, fragments))
+    share = _shares(known, places, search, AROUND_BYTES, AROUND_LINES) / sum(map(len, fragments))
     nothing_missing = np.arange(len(places)) < sum(map(len, whole))
     score = (1 - WHOLE) * np.minimum(share, 1) + WHOLE * nothing_missing
     return make_places(places.doc, places.start, places.end, score=score)

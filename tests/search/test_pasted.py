@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmarks.questions import QUESTIONS
 from config.errors import QuerySyntaxError
@@ -422,6 +424,30 @@ def test_no_text_takes_long_to_look_at(unit: str) -> None:
     text = (unit * CHARS_MAX)[:CHARS_MAX]
     took = min(timeit.repeat(lambda: recognise(text), number=1, repeat=3))
     assert took < 0.2, took  # 8 to 30 ms; without a bound on lines up to a second
+
+
+PIECES = st.sampled_from(
+    (
+        *(
+            "ValueError: ",
+            "panic: ",
+            "[   1.000001] ",
+            "a.py:3: ",
+            'File "search/plan.py", line 3, in f',
+            "\n",
+        ),
+        *("no such name", "no such name: ", "needs a value", "NoneType", "17", "'x'", "foo(a, b);", "\n    "),
+        *("{", "x = 1", "\0", "é"),
+    )
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES, max_size=12).map(" ".join))
+def test_whatever_is_pasted_is_answered_or_refused(own: Corpus, text: str) -> None:
+    with contextlib.suppress(QuerySyntaxError):
+        answer = own.search(text, limit=5)
+        assert all(hit.path in SOURCES and hit.line >= 1 for hit in answer.hits)
 
 
 def test_modes_that_are_chosen_read_the_language(own: Corpus) -> None:
