@@ -145,6 +145,7 @@ def explain(plan: Mapping[str, Any], style: Style) -> str:
         rows.append((clean(step["name"]), *numbers, clean(step["note"])))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     text = f"{style.paint('symbol', 'query')} {clean(plan['query'])}\n"
+    text += f"{style.paint('symbol', 'type')}  {clean(plan['type'])}\n"
     text += f"{style.paint('symbol', 'plan')}  {clean(plan['plan'])}\n"
     for name, *counts, note in rows:
         cells = [cell.rjust(width) for cell, width in zip(counts, widths[1:], strict=True)]

@@ -85,6 +85,7 @@ class Explain:
     query: str  # the parsed query, printed
     plan: str
     steps: tuple[StepReport, ...]
+    type: str = ""  # what the query was recognised as, and by what
 
 
 @dataclass(frozen=True, slots=True)

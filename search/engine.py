@@ -52,11 +52,14 @@ from search.hits import HitMaker, Style
 from search.kernels.contract import Kernel
 from search.live import Disk
 from search.meaning import Meanings
-from search.plan import Plan, Text, case_of, make
-from search.query import And, Field, parse, terms
+from search.pasted import Pasted
+from search.plan import Plan, Text, case_of, make, make_pasted
+from search.query import And, Field, Query, parse, terms
 from search.rank import PER_FILE, Asked, fuse
+from search.recognise import recognise
 from search.results import FIRST, Results
 from search.retrieve import DOCS_MAX, Lists, retrieve
+from search.shape import WHY
 from search.similar import is_by_example, joined, shared_words
 from search.trust import States, trust
 
@@ -98,18 +101,13 @@ class Engine:
         DeadlineExceeded where the time ran out before anything was found.
         """
         budget = Budget(request.deadline_ms, cancel)
-        query = parse(request.query)
+        asked = _read(request)
         # The board before the snapshot: what it calls settled is then surely in the snapshot.
         state = self._board.root_state(request.root_id) if self._board else None
         snapshot = self._reader.snapshot()
         facts = self._root_facts(snapshot, request.root_id)
-        case = case_of(query)
         code = self._code(request.shown, snapshot) if request.shown else None
-        if code is not None:
-            query = joined(query, code)
-        plan = make(
-            query, request.mode, lambda text: estimate_docs(snapshot, text, case), bare=request.shown is None
-        )
+        plan = _plan(asked, request, snapshot, code)
         ranked = self._meanings.of(snapshot, facts, budget, request.path_prefix)
         search = Search(
             snapshot=snapshot,
@@ -117,7 +115,7 @@ class Engine:
             budget=budget,
             around=Surroundings(self._now(), self._changed, snapshot.generation),
             ranked=ranked,
-            case=case,
+            case=plan.case,
             per_doc=max(10, min(request.limit, 10_000)),
             lines_max=request.limit,
             text_budget_ms=self._settings.query.text_budget_ms,
@@ -142,7 +140,7 @@ class Engine:
             warnings=standing.warnings,
             files_searched=int(np.count_nonzero(scope)),
             ms=round(budget.spent_ms(), 3),
-            explain=Explain(str(query), str(plan), tuple(search.steps)) if request.explain else None,
+            explain=_explained(plan, search) if request.explain else None,
         )
 
     def duplicates(self, request: DuplicatesRequest, cancel: Flag | None = None) -> DuplicatesAnswer:
@@ -269,6 +267,29 @@ class Engine:
         hits = results.hits()
         search.step("hits", start, len(table), len(hits))
         return hits
+
+
+def _read(request: SearchRequest) -> Query | Pasted:
+    """Return what was asked; what was pasted is recognised where no mode is chosen and no code is shown.
+
+    Raises QuerySyntaxError.
+    """
+    plain = request.mode == "auto" and request.shown is None
+    return (recognise(request.query) if plain else None) or parse(request.query)
+
+
+def _plan(asked: Query | Pasted, request: SearchRequest, snapshot: Snapshot, code: Code | None) -> Plan:
+    if isinstance(asked, Pasted):
+        return make_pasted(asked, lambda text: estimate_docs(snapshot, text, "smart"))
+    case = case_of(asked)
+    query = asked if code is None else joined(asked, code)
+    estimate = partial(estimate_docs, snapshot, case=case)
+    return make(query, request.mode, estimate, bare=code is None)
+
+
+def _explained(plan: Plan, search: Search) -> Explain:
+    kind = f"{plan.pasted.kind}: {plan.pasted.why}" if plan.pasted else f"{plan.shape}: {WHY[plan.shape]}"
+    return Explain(str(plan.query), str(plan), tuple(search.steps), kind)
 
 
 def _per_file(plan: Plan, slots: Bool, request: SearchRequest) -> int:

@@ -142,6 +142,16 @@ def whole_word(features: Features, files: Files) -> F32:
     return files.best(_flag(features.whole_word))
 
 
+def traced(features: Features, files: Files) -> F32:
+    """A trace that was pasted names it."""
+    return files.best(_given(features, "place"))
+
+
+def verbatim(features: Features, files: Files) -> F32:
+    """How much of a message or of code that was pasted stands in it as it is."""
+    return np.maximum(files.best(_given(features, "message")), files.best(_given(features, "line")))
+
+
 def test(features: Features, files: Files) -> F32:
     """A test, and none is asked for."""
     return _flag(features.is_test[files.first] & (not features.asked.tests))
@@ -174,6 +184,8 @@ SIGNALS: dict[str, Signal] = {
     "defines": defines,
     "identifier": identifier,
     "whole_word": whole_word,
+    "traced": traced,
+    "verbatim": verbatim,
     "test": test,
     "documentation": documentation,
     "generated": generated,
@@ -208,7 +220,11 @@ def rank_files(features: Features, about: AboutFiles, within: Ranking, weights: 
     for part in parts.values():
         strength = strength + part
     of_place = strength[files.of]
-    order = within.order[np.argsort(-of_place[within.order], kind="stable")]
+    order = within.order
+    for retriever in ("line", "message", "place"):  # what was pasted, as it stands, is a file's best place
+        if retriever in features.found:
+            order = order[np.argsort(-_given(features, retriever)[order], kind="stable")]
+    order = order[np.argsort(-of_place[order], kind="stable")]
     return Ranking(
         order=spread(order, features, 1),
         score=np.exp(of_place - strength.max(initial=-np.inf)).astype(np.float32),
@@ -224,6 +240,14 @@ def relative(features: Features, retriever: str) -> F32:
     score = np.where(np.isfinite(found), found, np.float32(0))
     best = score.max(initial=0.0)
     return np.maximum(score, 0) / best if best > 0 else np.zeros(len(score), np.float32)
+
+
+def _given(features: Features, retriever: str) -> F32:
+    """Return a retriever's scores, which lie between 0 and 1; 0 where it found nothing."""
+    found = features.found.get(retriever)
+    if found is None:
+        return np.zeros(len(features.slot), np.float32)
+    return np.where(np.isfinite(found), found, np.float32(0))
 
 
 def _saturated(value: F32, most: float) -> F32:

@@ -317,7 +317,9 @@ class HitMaker:
             segment = self._segment(row)
             found = find_name(segment.name(int(segment.def_name[row.definition])), content, near)
         else:
-            found = None if row.is_chunk else nearest(self._spans(content), near)
+            # Of what was pasted, the line counts, not the words of it that stand nearest.
+            by_line = row.is_chunk or self._plan.pasted is not None
+            found = None if by_line else nearest(self._spans(content), near)
             if found is None and (row.is_chunk or not self._texts):
                 line = line_span(indexed.passage.content, indexed.start)
                 found = same_line(indexed.passage.content[slice(*line)], content, near)

@@ -22,6 +22,7 @@ from typing import Literal
 from config.errors import NotYet, UsageError
 from search.fields import PLACES
 from search.lex import quote, slashed
+from search.pasted import Pasted
 from search.query import (
     And,
     Ast,
@@ -35,6 +36,7 @@ from search.query import (
     Regex,
     Similar,
     Word,
+    parse,
     setting,
 )
 from search.shape import Shape, shape
@@ -42,6 +44,8 @@ from search.shape import Shape, shape
 MODES = ("auto", "text", "symbol", "semantic", "hybrid")
 RANKED_SET = 200  # chunks that a ranked term stands for below OR and NOT
 SYMBOL_WORDS_MAX = 8  # words of a bare query that are looked up as names
+MESSAGE_WORDS_MAX, SNIPPET_WORDS_MAX = 12, 6  # of what was pasted, that rank: the rarest
+WORDS_ASKED = 128  # of what was pasted, whose rarity is asked for: 10 us each
 
 FILTERS = frozenset({"lang", "path", "file", "root", "changed", "since"})  # fields about the file alone
 _WORDS_OF_MODE: dict[str, Literal["text", "name"]] = {"text": "text", "symbol": "name"}
@@ -152,14 +156,19 @@ class Without:
 Node = Text | Names | OfKind | Hop | FileTest | Ranked | Both | Either | Without
 
 
+SourceName = Literal["symbol", "text", "lexical", "semantic", "path", "message", "line", "place"]
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A retriever that gives candidates for the fusion."""
 
-    name: Literal["symbol", "text", "lexical", "semantic", "path"]
+    name: SourceName
     words: tuple[str, ...]
 
     def __str__(self) -> str:
+        if self.name in ("message", "line", "place"):  # each is looked for by itself
+            return f"{self.name}({', '.join(map(quote, self.words))})"
         return f"{self.name}({quote(' '.join(self.words))})"
 
 
@@ -177,11 +186,13 @@ class Plan:
     types: str = ""  # "", file, symbol, line
     kinds: frozenset[str] = frozenset()  # of the definition a source's candidate stands in
     words: tuple[str, ...] = field(default=())  # what the ranking signals look for
+    pasted: Pasted | None = None
 
     @property
     def is_question(self) -> bool:
         """Whether it is answered by chunks alone, not by places that are looked for."""
-        return bool(self.ranked or self.sources) and all(source.name != "text" for source in self.sources)
+        asks = bool(self.ranked or self.sources) and self.pasted is None
+        return asks and all(source.name != "text" for source in self.sources)
 
     @property
     def structural(self) -> bool:
@@ -251,6 +262,50 @@ def make(query: Query, mode: str = "auto", estimate: Estimate = lambda _: 1000, 
         kinds=scope.kinds if sources or ranked else frozenset(),
         words=_signal_words(terms),
     )
+
+
+def make_pasted(pasted: Pasted, estimate: Estimate = lambda _: 1000) -> Plan:
+    """Return the plan of what was pasted.
+
+    The places that a trace names, the message or the lines as they are, the classes of exceptions; then words
+    and meaning, as for a sentence. Words that stand nowhere are no words of the source, and of a long text
+    the rarest say most.
+    """
+    filters = parse(pasted.filters)
+    terms = filters.children if isinstance(filters, And) else (filters,)
+    nodes = (_lower(term, _Scope()) for term in terms if not isinstance(term, Everything))
+    message = pasted.kind == "error message"
+    words = _rarest(pasted.words, MESSAGE_WORDS_MAX if message else SNIPPET_WORDS_MAX, estimate)
+    sources = (
+        Source("place", (*map(str, pasted.frames), *pasted.functions)),
+        Source("message", pasted.fragments),
+        Source("line", pasted.lines),
+        Source("symbol", pasted.names),
+        Source("lexical", words),
+        Source("semantic", (pasted.text,) if pasted.text else ()),
+    )
+    return Plan(
+        query=And((*terms, Phrase(pasted.text))) if pasted.filters else Phrase(pasted.text),
+        shape="message" if message else "snippet",
+        filters=tuple(_ordered(nodes, estimate)),
+        tree=Both(()),
+        ranked=(),
+        sources=tuple(source for source in sources if source.words),
+        words=words,
+        pasted=pasted,
+    )
+
+
+def _rarest(words: tuple[str, ...], n: int, estimate: Estimate) -> tuple[str, ...]:
+    """Return the n rarest words of some that stand anywhere, in their order."""
+    known = {word: docs for word in words[:WORDS_ASKED] if (docs := _docs(word, estimate))}
+    kept = set(sorted(known, key=lambda word: known[word])[:n])
+    return tuple(word for word in known if word in kept)
+
+
+def _docs(word: str, estimate: Estimate) -> float:
+    docs = estimate(Text(word))
+    return float("inf") if docs is None else docs
 
 
 def case_of(query: Query) -> Case:

@@ -15,6 +15,7 @@ from search.places import Places, join_places, no_places
 from search.plan import Plan, Ranked, Source
 from search.query import Meaning, Similar
 from search.symbol import find_definitions, name_query
+from search.verbatim import find_frames, find_functions, find_lines, find_message
 
 DOCS_MAX = 64  # files with a text that are ranked, at least; one for every hit asked for, where that is more
 CHUNKS_MAX = 100  # chunks of one list, at least; the same
@@ -87,6 +88,8 @@ class _Run:
             case "semantic":
                 term = Meaning(" ".join(source.words))
                 return self._add_chunks("semantic", *self.search.ranked.nearest(term, self.mask, self._n()))
+            case "place" | "message" | "line":
+                return self._verbatim(source)
             case "path":
                 named, score = path_scores(self.search.facts, source.words, self.slots)
                 self.lists.files.append(("path", named, score))
@@ -101,7 +104,8 @@ class _Run:
         for word in words:
             if "/" in word:  # a path; its parts are no names
                 continue
-            query = name_query(word, fold=search.case != "yes")
+            form = "quoted" if self.plan.pasted else "bare"  # a program writes a name as it is
+            query = name_query(word, form, fold=search.case != "yes")
             found = find_definitions(search.snapshot, query, self.mask, search.budget, search.facts)
             parts.append(found.where(slice(max(TERM_SYMBOLS_MAX, 4 * self.limit))))
         return self._add_places("symbol", join_places(parts))
@@ -124,6 +128,22 @@ class _Run:
             parts.append(found.places)
         everywhere = [part.where(mask[part.doc]) for part in parts] if len(parts) > 1 else parts
         return self._add_places("text", join_places(everywhere) if mask.any() else no_places())
+
+    def _verbatim(self, source: Source) -> int:
+        """Look for what was pasted as it is."""
+        assert self.plan.pasted is not None
+        match source.name:
+            case "place":
+                traced = find_frames(self.plan.pasted.frames, self.slots, self.search)
+                found = join_places(
+                    [traced, find_functions(self.plan.pasted.functions, self.mask, self.search)]
+                )
+            case "message":
+                found = find_message(source.words, self.plan.pasted.patterns, self.mask, self.search)
+            case _:
+                n_lines = 1 + self.plan.pasted.text.count("\n")
+                found = find_lines(source.words, n_lines, self.mask, self.search)
+        return self._add_places(source.name, found)
 
     def _lexical(self, words: tuple[str, ...]) -> int:
         search = self.search

@@ -10,8 +10,23 @@ from typing import Literal
 from indexer.languages import LANGUAGES
 from search.query import And, Everything, Field, Not, Phrase, Query, Regex, Word, parse
 
-Shape = Literal["empty", "identifier", "path", "regex", "phrase", "code", "sentence", "boolean"]
+Shape = Literal[
+    "empty", "identifier", "path", "regex", "phrase", "code", "sentence", "boolean", "message", "snippet"
+]
 
+# What each is recognised by, for people; of what was pasted search.pasted says it.
+WHY: dict[Shape, str] = {
+    "empty": "filters at most",
+    "identifier": "one word, spelled as a name",
+    "path": "one word, spelled as a path or file name",
+    "regex": "regular expressions",
+    "phrase": "quoted phrases",
+    "code": "words with punctuation or names among them",
+    "sentence": "plain words",
+    "boolean": "operators or fields say what is wanted",
+    "message": "a pasted message",
+    "snippet": "pasted code",
+}
 _ASKS = frozenset(("sym", "def", "ref", "callers", "callees", "imports", "importedby"))
 _IDENTIFIER = re.compile(r"[\w$@]+((\.|::|->|#)[\w$~]+)*(\(\))?")
 _PATH = re.compile(r"[\w.@~+-]*(/[\w.@+-]+)+/?|[\w+-]+(\.[\w+-]+)*\.[a-zA-Z]\w{0,7}")

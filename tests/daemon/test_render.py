@@ -150,11 +150,16 @@ def test_odd_ranges_never_change_the_text(text: str, ranges: list[tuple[int, int
 
 
 def test_explain_shows_plan_steps_and_every_signal() -> None:
-    plan = Explain("lang:python wait", "text(wait)", (StepReport("text", 12345, 10, 1.234, "3 trigrams"),))
+    plan = Explain(
+        "lang:python wait",
+        "text(wait)",
+        (StepReport("text", 12345, 10, 1.234, "3 trigrams"),),
+        "identifier: one word",
+    )
     hit = make_hit(signals={"bm25": 0.123456, "definition": 1.5})
     text = render.answer(wired(hit, explain=plan), Style(explain=True))
     assert "score 1.5: bm25 0.1235, definition 1.5" in text
-    assert "query lang:python wait\nplan  text(wait)\n" in text
+    assert "query lang:python wait\ntype  identifier: one word\nplan  text(wait)\n" in text
     assert "  text      12,345    10  1.23  3 trigrams\n" in text
 
 
