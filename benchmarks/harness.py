@@ -26,7 +26,7 @@ from daemon.client import Connection
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUNS = Path(__file__).resolve().parent / "runs"
-LIBRARIES = ("numpy", "lmdb", "watchdog", "tree-sitter", "faiss-cpu", "google-re2", "msgspec")
+LIBRARIES = ("numpy", "lmdb", "watchdog", "tree-sitter", "google-re2", "msgspec")
 
 
 def percentile(samples: Sequence[float], share: float) -> float:

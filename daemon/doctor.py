@@ -78,7 +78,7 @@ def _socket() -> Iterator[Check]:
 def _libraries() -> Iterator[Check]:
     """Import the ones with native code: a wheel for another system fails here, not in the middle of work."""
     missing = []
-    for name in ("numpy", "lmdb", "watchdog", "tree_sitter", "faiss", "re2", "msgspec"):
+    for name in ("numpy", "lmdb", "watchdog", "tree_sitter", "re2", "msgspec"):
         try:
             __import__(name)
         except ImportError as error:

@@ -438,12 +438,11 @@ def main() -> None:
     supervised = Supervised()
     settings = configuration.load()
     cores.place("query")
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when NumPy and faiss are loaded
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read once, when NumPy is loaded
         os.environ.setdefault(name, str(settings.query.threads))
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s query[%(process)d] %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells every instruction set it looks for
     _raise_file_limit(settings.daemon.clients_max * 2 + 1024)
     from daemon.index import OpenIndex
 

@@ -51,7 +51,6 @@ DOORS: dict[str, tuple[str, ...]] = {
     "lmdb": ("indexer.store.env",),
     "lz4": ("indexer.store.blocks",),
     "re2": ("search.compiled",),
-    "faiss": ("search.kernels.faiss_kernel",),
     "mlx": ("search.kernels.mlx_kernel",),
     "msgspec": ("indexer.store.", "daemon."),
     "tokenizers": ("indexer.embed.",),
@@ -193,7 +192,7 @@ def test_every_library_is_declared() -> None:
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
     wanted = [*project["dependencies"], *extras, *whole["build-system"]["requires"]]
     declared = {line.split(">")[0].split("[")[0].strip().replace("-", "_") for line in wanted}
-    packaged_as = {"faiss": "faiss_cpu", "re2": "google_re2"}
+    packaged_as = {"re2": "google_re2"}
     used = {library for module in MODULES.values() for library in _foreign(module.imports)}
     assert {packaged_as.get(library, library) for library in used} <= declared
 
