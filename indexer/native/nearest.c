@@ -247,15 +247,18 @@ static inline float added_up(float *sums) {
     return sums[0];
 }
 
+/* Has a row brought into the cache. */
+static inline void fetch(const int16_t *row, int64_t dim) {
+    enum { LINE = 64 };
+    for (int64_t at = 0; at < 2 * dim; at += LINE) __builtin_prefetch((const char *)row + at);
+}
+
 /* Writes the inner product of the query, 2^112 times as large, and each of n rows of half-precision numbers, `stride` of
  * them apart. */
 void score_rows(const float *query, const int16_t *vectors, int64_t stride, int64_t dim, const int64_t *rows, int64_t n, float *out) {
-    enum { AHEAD = 8, LINE = 64 };
+    enum { AHEAD = 8 };
     for (int64_t i = 0; i < n; i++) {
-        if (i + AHEAD < n) {
-            const char *later = (const char *)(vectors + rows[i + AHEAD] * stride);
-            for (int64_t at = 0; at < 2 * dim; at += LINE) __builtin_prefetch(later + at);
-        }
+        if (i + AHEAD < n) fetch(vectors + rows[i + AHEAD] * stride, dim);
         const int16_t *row = vectors + rows[i] * stride;
         float sums[LANES] = {0}, total = 0;
         int64_t k = 0;
@@ -275,6 +278,10 @@ void score_wholes(const float *query, const int16_t *vectors, int64_t stride, in
         int64_t first = doc_chunk[docs[i]], n_chunks = doc_chunk[docs[i] + 1] - first;
         int64_t taken = n_chunks < most ? n_chunks : most;
         memset(sum, 0, sizeof(float) * (size_t)dim);
+        for (int64_t nth = 0; nth < taken; nth++) {
+            int64_t row = chunk_row[first + nth * n_chunks / taken];
+            if (row < n_rows) fetch(vectors + row * stride, dim);
+        }
         for (int64_t nth = 0; nth < taken; nth++) {
             int64_t row = chunk_row[first + nth * n_chunks / taken];
             if (row >= n_rows) continue; /* it has none */
