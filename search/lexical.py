@@ -192,7 +192,7 @@ def _strengths(lists: TermLists) -> Records:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """The documents whose path has a term, for one term after the other."""
+    """The documents whose path has a term, for one term after the other, ascending."""
 
     doc: I64
     frequency: F32
@@ -211,7 +211,12 @@ def _named(lists: TermLists, weights: Rank, paths: PathMatches | None) -> _Named
     if paths is None:
         return _Named(np.empty(0, np.int64), np.empty(0, np.float32), np.zeros(len(lists.query), np.int64))
     docs, share, end = paths([term.text for term in lists.query])
-    return _Named(docs, share * np.float32(weights.path_weight), end)
+    term = np.repeat(np.arange(len(end)), np.diff(end, prepend=0))
+    order = np.argsort(term << _DOC_BITS | docs)
+    return _Named(docs[order], share[order] * np.float32(weights.path_weight), end)
+
+
+_DOC_BITS = 40
 
 
 def _mean_length(snapshot: Snapshot) -> float:

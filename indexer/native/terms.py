@@ -6,7 +6,6 @@ Scores are those of search/lexical.py. All numbers are of one segment.
 from __future__ import annotations
 
 import ctypes
-import threading
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ import numpy.typing as npt
 
 from config.errors import StoreCorrupt
 from indexer.native.library import address, function
-from indexer.records import F32, I64, U8, U16, U32, U64, Bool
+from indexer.records import F32, I64, U16, U32, U64, Bool
 
 Records = npt.NDArray[np.void]
 
 _HEADS_STEP, _COUNTS_STEP = 64, 512  # of indexer/store/terms.py
-_BLOCK = 64  # chunks for each mark
+_RANGE = 1 << 14  # chunks that are scored together
+TERMS_MAX = 64  # of one question
 
 # The list of a term: postings (0: there is none), bytes, where it begins, the number of its first posting.
 LIST = np.dtype([("count", "i8"), ("n_bytes", "i8"), ("start", "i8"), ("posting", "i8")])
@@ -48,35 +48,9 @@ class _Scoring(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("chunk_words", "chunk_doc", "doc_chunk", "mask")),
         ("n_docs", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("score", "doc_score", "path", "named")),
+        *((name, ctypes.c_void_p) for name in ("score",)),
         *((name, ctypes.c_float) for name in ("norm_fixed", "norm_of_word", "name_weight", "k1")),
     )
-
-
-class _Scores(threading.local):
-    """Scores of a segment's chunks and documents: zeros between calls, which each thread keeps."""
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew: what was left off half way is not zero."""
-        self.of_chunks: F32 = np.zeros(0, np.float32)
-        self.of_docs: F32 = np.zeros((2, 0), np.float32)  # and what they hold of one term
-        self.marks: U8 = np.zeros(0, np.uint8)
-
-    def addresses(self, n_chunks: int, n_docs: int) -> tuple[int, int, int, int]:
-        """Return where they are, with room for so many."""
-        if len(self.of_chunks) < n_chunks:
-            self.of_chunks = np.zeros(n_chunks, np.float32)
-            self.marks = np.zeros(n_chunks // _BLOCK + 1, np.uint8)
-        if self.of_docs.shape[1] < n_docs:
-            self.of_docs = np.zeros((2, n_docs), np.float32)
-        at_docs = address(self.of_docs)
-        return address(self.of_chunks), at_docs, at_docs + self.of_docs.strides[0], address(self.marks)
-
-
-_scores = _Scores()
 
 
 class Scorer:
@@ -108,6 +82,7 @@ class Scorer:
             raise StoreCorrupt("the sections of terms and chunks do not fit together")
         at = {name: address(section) for name, section in sections.items()}
         self._n_chunks, self._n_docs = n_chunks, len(doc_chunk) - 1
+        self._largest = int(np.diff(doc_chunk).max(initial=0))  # document, in chunks
         self._chunks = address(chunk_words), address(chunk_doc), address(doc_chunk)
         self._table = _Table(
             n, n_chunks, n_postings,
@@ -120,7 +95,8 @@ class Scorer:
     def find(self, hashes: U64) -> Records:
         """Return the LIST of each term, by its hash. Raises StoreCorrupt, as all that reads does."""
         found = np.empty(len(hashes), LIST)
-        self._check(_find_lists(ctypes.byref(self._table), address(hashes), len(hashes), address(found)))
+        damaged = _find_lists(ctypes.byref(self._table), address(hashes), len(hashes), address(found))
+        self._check(damaged >= 0)
         return found
 
     def best(
@@ -138,22 +114,20 @@ class Scorer:
 
         Of equal ones the first.
 
-        terms      TERM [n]
-        docs       for one term after the other the documents whose path has it; a document may be named twice
+        terms      TERM [at most TERMS_MAX]
+        docs       for one term after the other the documents whose path has it, ascending, perhaps twice
         frequency  how often the term counts there, above 0
         norm       of a chunk's length: what is fixed, and what each word adds
         """
-        room = _scores.addresses(self._n_chunks, self._n_docs)
-        scoring = _Scoring(*self._chunks, address(mask), self._n_docs, *room, *norm, name_weight, k1)
-        both = ctypes.byref(self._table), ctypes.byref(scoring)
-        named = address(docs)
-        damaged = _score_terms(*both, address(terms), len(terms), named, address(frequency))
-        if damaged >= 0:
-            _scores.forget()
-        self._check(damaged)
+        assert len(terms) <= TERMS_MAX, len(terms)
+        room = np.zeros(max(_RANGE, self._largest), np.float32)
+        scoring = _Scoring(*self._chunks, address(mask), self._n_docs, address(room), *norm, name_weight, k1)
         chunks, scores = np.empty(n, np.uint32), np.empty(n, np.float32)
-        masked = not mask.all()
-        found = _best_scored(*both, named, len(docs), masked, n, address(chunks), address(scores))
+        found = _best_chunks(
+            ctypes.byref(self._table), ctypes.byref(scoring), address(terms), len(terms), address(docs),
+            address(frequency), not mask.all(), n, address(chunks), address(scores),
+        )  # fmt: skip
+        self._check(found < 0)
         return chunks[:found], scores[:found]
 
     def look_up(self, parts: Records, n_words: int, chunks: U32) -> F32:
@@ -166,18 +140,18 @@ class Scorer:
         if len(chunks):
             assert chunks[-1] < self._n_chunks, (int(chunks[-1]), self._n_chunks)
             given = address(parts), len(parts), address(chunks), len(chunks)
-            self._check(_look_up_terms(ctypes.byref(self._table), *given, address(seen)))
+            self._check(_look_up_terms(ctypes.byref(self._table), *given, address(seen)) >= 0)
         return seen
 
-    def _check(self, damaged: int) -> None:
-        if damaged >= 0:
+    def _check(self, damaged: bool) -> None:
+        if damaged:
             raise StoreCorrupt("the list of a term does not hold what its table says")
 
 
 _ADDRESS, _COUNT = ctypes.c_void_p, ctypes.c_int64
 _find_lists = function("find_lists", _COUNT, _ADDRESS, _ADDRESS, _COUNT, _ADDRESS)
-_score_terms = function("score_terms", _COUNT, _ADDRESS, _ADDRESS, _ADDRESS, _COUNT, _ADDRESS, _ADDRESS)
-_best_scored = function(
-    "best_scored", _COUNT, _ADDRESS, _ADDRESS, _ADDRESS, _COUNT, ctypes.c_int, _COUNT, _ADDRESS, _ADDRESS
-)
+_best_chunks = function(
+    "best_chunks", _COUNT,
+    _ADDRESS, _ADDRESS, _ADDRESS, _COUNT, _ADDRESS, _ADDRESS, ctypes.c_int, _COUNT, _ADDRESS, _ADDRESS,
+)  # fmt: skip
 _look_up_terms = function("look_up_terms", _COUNT, _ADDRESS, _ADDRESS, _COUNT, _ADDRESS, _COUNT, _ADDRESS)

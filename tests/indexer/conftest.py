@@ -15,7 +15,7 @@ FUNCTIONS = [
     (scan, ("find_window", "find_lines", "join_lines")),
     (extract, ("find_trigrams", "find_words")),
     (postings, ("unpack_lists", "mark_list", "keep_listed", "packed_lengths", "pack_lists")),
-    (terms, ("find_lists", "score_terms", "best_scored", "look_up_terms")),
+    (terms, ("find_lists", "best_chunks", "look_up_terms")),
     (nearest, ("nearest_rows", "score_rows", "score_wholes")),
     (inside, ("find_inside",)),
     (path_names, ("name_paths",)),

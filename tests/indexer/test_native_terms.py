@@ -84,7 +84,7 @@ def asked(source: random.Random, of: Made, found: Records, hashes: list[int]) ->
     terms["found"] = found
     terms["strength"] = [source.choice((0.5, 2.0, 3.25)) for _ in hashes]
     terms["path_strength"] = [source.choice((1.0, 2.5)) for _ in hashes]
-    named = [source.choices(range(of.n_docs), k=source.choice((0, 0, 3, 40))) for _ in hashes]
+    named = [sorted(source.choices(range(of.n_docs), k=source.choice((0, 0, 3, 40)))) for _ in hashes]
     terms["named_end"] = np.cumsum([len(docs) for docs in named])
     docs = np.array([doc for docs in named for doc in docs], np.int64)
     frequency = np.array([source.choice((0.5, 1.0, 2.0)) for _ in docs], np.float32)
@@ -149,6 +149,20 @@ def test_the_best_chunks_are_those_of_the_formula(seed: int) -> None:
         assert found["count"].tolist() == [len(of.lists.get(term, ())) for term in hashes]
         question = asked(source, of, found, hashes)
         n = source.choice((1, 10, 100, 5_000))
+        assert best(scorer, question, n) == slow_best(of, question, n)
+
+
+@pytest.mark.parametrize("cut_after", [0, 30_000])
+@pytest.mark.usefixtures("each_library")
+def test_more_chunks_than_are_scored_together_are_no_different(cut_after: int) -> None:
+    """The first document may have more of them than fit."""
+    source = random.Random(cut_after)
+    of = made(source, n_terms=8, n_chunks=40_000)
+    of.doc_chunk = [0, *(cut for cut in of.doc_chunk if cut > cut_after)]
+    hashes = sorted(of.lists)
+    scorer = of.scorer()
+    for n in (20, 100_000):
+        question = asked(source, of, scorer.find(np.array(hashes, np.uint64)), hashes)
         assert best(scorer, question, n) == slow_best(of, question, n)
 
 
