@@ -171,19 +171,21 @@ class RootFacts:
 
         1 for a whole part of the file name, 0.5 for one of a directory, half of it inside a word.
         """
-        new = [term for term in dict.fromkeys(terms) if term not in self.words]
+        found = {term: self.words.get(term) for term in terms}
+        new = [term for term, known in found.items() if known is None]
         if new:
-            if len(self.words) + len(new) > WORDS_MAX:
-                self.words.clear()
-                new = list(dict.fromkeys(terms))
             plain = [term for term in new if len(term) > 1 and is_plain(term)]
-            self.words.update(zip(new, map(self._path_matches, new), strict=True))
-            self.words.update(zip(plain, self._path_terms().matches(plain) if plain else (), strict=True))
-        return [self.words[term] for term in terms]
+            made = dict(zip(plain, self._path_terms().matches(plain), strict=True)) if plain else {}
+            made.update((term, self._path_matches(term)) for term in new if term not in made)
+            if len(self.words) + len(made) > WORDS_MAX:
+                self.words = {}  # replaced, not cleared: another thread may be reading
+            self.words.update(made)
+            found.update(made)
+        return [known for term in terms if (known := found[term]) is not None]
 
     def _path_matches(self, term: bytes) -> tuple[I64, F32]:
-        """Return the same of one term that is not letters and digits only."""
-        if len(term) < 2 or is_plain(term):
+        """Return the same of a term that is not letters and digits only, or too short to count."""
+        if len(term) < 2:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         places = find_all(self.lowered, term)
         slots = self.slots_at(places)

@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from config.settings import Rank
-from indexer.native.terms import TERM, WORTH, Records
+from indexer.native.terms import TERM, TERMS_MAX, WORTH, Records
 from indexer.records import F32, I64, Bool
 from indexer.store.segment import Segment
 from indexer.store.snapshot import Snapshot
@@ -31,7 +31,6 @@ from search.budget import Budget
 from search.places import segment_masks
 
 VARIANT_WEIGHT = 0.5  # of another form of a word (retries for retry), against the word itself
-TERMS_MAX = 64  # of one query; a pasted function says enough with its first words
 
 # Words that say nothing about code and are rare in it, so idf would make them the most important ones.
 STOP_WORDS = frozenset(

@@ -19,7 +19,7 @@ Records = npt.NDArray[np.void]
 
 _HEADS_STEP, _COUNTS_STEP = 64, 512  # of indexer/store/terms.py
 _RANGE = 1 << 14  # chunks that are scored together
-TERMS_MAX = 64  # of one question
+TERMS_MAX = 64  # of one question; a pasted function says enough with its first words
 
 # The list of a term: postings (0: there is none), bytes, where it begins, the number of its first posting.
 LIST = np.dtype([("count", "i8"), ("n_bytes", "i8"), ("start", "i8"), ("posting", "i8")])
