@@ -400,9 +400,10 @@ def _names(snapshot: Snapshot, table: Candidates, definition: I64, words: tuple[
     """Return how well each candidate defines one of the words, and its kind (-1: no definition)."""
     match = np.zeros(len(table), np.float32)
     kind = np.full(len(table), NONE, np.int64)
-    exact = {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
-    folded = {word.lower() for word in exact}
     defined = np.flatnonzero(definition >= 0)
+    # Of a question all candidates may be chunks, of which nothing is compared with its words.
+    exact = {_last_part(word).encode("utf-8", "surrogateescape") for word in words if len(defined)}
+    folded = {word.lower() for word in exact}
     for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[defined]):
         at = defined[positions]
         defs = definition[at]
@@ -446,11 +447,11 @@ def _edges(reading: Reading, table: Candidates, words: tuple[str, ...]) -> tuple
     """Return which candidates are whole words, and which are spelled as one of the query's words."""
     whole = np.zeros(len(table), np.bool_)
     exact = np.zeros(len(table), np.bool_)
-    spelled = {word.encode("utf-8", "surrogateescape") for word in words}
-    spelled |= {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
     rows = np.flatnonzero(~table.is_chunk & ~table.is_file & (table.end > table.start))
     if not len(rows):
         return whole, exact
+    spelled = {word.encode("utf-8", "surrogateescape") for word in words}
+    spelled |= {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
     around = bytearray()  # of each candidate: the byte before it, its first, its last, the byte behind it
     spells: list[bool] = []
     passage, of, low, high = None, -1, 0, -1  # of the candidate before: most have the same one
