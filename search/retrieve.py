@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
 from config.settings import Rank
 from indexer.records import F32, I64, Bool
-from search.ahead import ahead
 from search.evaluate import Limits, Search, chunks_of_kinds, matcher_of, restrict_to_kinds, search_texts
 from search.gather import ChunkList, path_scores
 from search.lexical import best_chunks
 from search.places import Places, join_places, no_places
 from search.plan import Plan, Ranked, Source
-from search.query import Meaning, Similar
+from search.query import Meaning
 from search.symbol import find_definitions, name_query
 
 DOCS_MAX = 64  # files with a text that are ranked, at least; one for every hit asked for, where that is more
 CHUNKS_MAX = 100  # chunks of one list, at least; the same
 OF_KIND = 10  # times as many chunks where `kind:` will leave only some of them
 TERM_SYMBOLS_MAX = 200  # definitions of each word of a bare query
-BESIDE_CHUNKS_MIN = 200_000  # of an index whose vectors are scanned while words are looked for
-
-Nearest = Callable[[], tuple[I64, F32]]
 
 
 @dataclass
@@ -52,7 +46,6 @@ def retrieve(plan: Plan, slots: Bool, search: Search, weights: Rank, limit: int)
         return lists
     run = _Run(plan, slots, search.facts.doc_mask(slots), search, weights, limit, lists)
     sources: tuple[Ranked | Source, ...] = (*plan.ranked, *plan.sources)
-    run.begin()
     for source in sources:
         if search.budget.over():
             search.stop(f"budget: the deadline passed before {source}")
@@ -72,26 +65,13 @@ class _Run:
     weights: Rank
     limit: int
     lists: Lists
-    nearest: dict[Meaning, Nearest] = field(default_factory=dict)  # what is under way
-
-    def begin(self) -> None:
-        """Begin a long scan of vectors beside the words that are looked for first."""
-        sources = self.plan.sources
-        if [source.name for source in sources] != ["lexical", "semantic"]:
-            return
-        if self.search.snapshot.n_chunks < BESIDE_CHUNKS_MIN:
-            return
-        term = Meaning(" ".join(sources[1].words))
-        self.nearest[term] = ahead(partial(self.search.ranked.nearest, term, self.mask, self._n()))
-
-    def _nearest(self, term: Meaning | Similar) -> tuple[I64, F32]:
-        under_way = self.nearest.pop(term, None) if isinstance(term, Meaning) else None
-        return under_way() if under_way else self.search.ranked.nearest(term, self.mask, self._n())
 
     def one(self, source: Ranked | Source) -> int:
         """Run one retriever and return how much it found."""
         if isinstance(source, Ranked):
-            found = self._add_chunks("semantic", *self._nearest(source.term))
+            found = self._add_chunks(
+                "semantic", *self.search.ranked.nearest(source.term, self.mask, self._n())
+            )
             if isinstance(source.term, Meaning):
                 found += self._lexical((source.term.text,))
             return found
@@ -104,7 +84,7 @@ class _Run:
                 return self._lexical(source.words)
             case "semantic":
                 term = Meaning(" ".join(source.words))
-                return self._add_chunks("semantic", *self._nearest(term))
+                return self._add_chunks("semantic", *self.search.ranked.nearest(term, self.mask, self._n()))
             case "path":
                 named, score = path_scores(self.search.facts, source.words, self.slots)
                 self.lists.files.append(("path", named, score))
