@@ -30,8 +30,8 @@ from indexer.records import F16, F32, ChunkTable, SymbolTable
 from indexer.store.pool import pack_signs
 from indexer.vocabulary import Vocabulary
 from search.kernels.contract import Kernel
-from search.kernels.faiss_kernel import FaissKernel
 from search.kernels.numpy_kernel import NumpyKernel
+from search.kernels.signs_kernel import SignsKernel
 
 SUFFIXES = frozenset({".c", ".h", ".py", ".java", ".go", ".rs", ".ts", ".js", ".rb", ".cs"})
 CHUNK_LINES = 25
@@ -145,7 +145,7 @@ def widened(vectors: F16, rows: int) -> F16:
 def kernels(vectors: F16, queries: F32) -> dict[str, Any]:
     """Return times and recall of the kernels for masks of several widths."""
     signs = pack_signs(vectors)
-    oracle, fast = NumpyKernel(), FaissKernel()
+    oracle, fast = NumpyKernel(), SignsKernel()
     result: dict[str, Any] = {}
     for share in (1.0, 0.9, 0.1, 0.01):
         live = np.random.default_rng(3).random(len(vectors)) < share
@@ -156,7 +156,7 @@ def kernels(vectors: F16, queries: F32) -> dict[str, Any]:
                 best: dict[str, Any] = {}
                 for kernel in (oracle, fast):
                     best[kernel.name] = asked(kernel, query, vectors, signs, live, k, spent)
-                found += len(np.intersect1d(best["numpy"], best["faiss"]))
+                found += len(np.intersect1d(best["numpy"], best["signs"]))
             result[f"{share:.0%} live, k {k}"] = {
                 "recall": round(found / (k * len(queries)), 4),
                 **{name: summary(times) for name, times in spent.items()},

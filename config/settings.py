@@ -212,7 +212,7 @@ _MINIMUM: dict[str, int] = {
 _MAXIMUM: dict[str, int] = {"store.segment_docs_max": 128_000, "store.segment_bytes_max": 4 << 30}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "model.tier0": ("static", ""),
-    "query.kernel": ("auto", "numpy", "faiss", "mlx"),
+    "query.kernel": ("auto", "numpy", "signs", "faiss", "mlx"),
 }
 
 

@@ -1,6 +1,6 @@
 """The kernel of a query process, chosen when it is first needed.
 
-To choose it means to import faiss, to measure and to compare: 150 ms of one core, in which a process that
+To choose it means to import MLX, to measure and to compare: 150 ms of one core, in which a process that
 just started answers queries by text and symbol instead. Who asks for meaning in that time waits for it.
 """
 

@@ -6,6 +6,7 @@ is microseconds a query. A new generation usually differs in a few files and tak
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ TEST, GENERATED, VENDORED, DOCS = 1, 2, 4, 8
 # faster.
 TURN_BYTES = (BLOCK_BYTES, 1 << 16)
 MASKS_MAX = 64  # path patterns whose answer is kept per root
+WORDS_MAX = 512  # terms whose paths are kept per root
 
 _FLAG_PATTERNS: tuple[tuple[int, Any], ...] = (
     (
@@ -148,29 +150,45 @@ class RootFacts:
         self.masks[key] = mask
         return mask
 
-    def path_documents(self, term: bytes) -> tuple[I64, F32]:
-        """Return (documents, share) of the living files whose path contains the term."""
-        slots, share = self.path_matches(term)
-        living = self.alive[slots]
-        return self.doc[slots[living]], share[living]
+    def path_documents(self, terms: Sequence[bytes]) -> tuple[I64, F32, I64]:
+        """Return the living files whose path contains each term, for one term after the other.
 
-    def path_matches(self, term: bytes) -> tuple[I64, F32]:
-        """Return (slots, share) of the files whose path contains the term as a word, or inside of one.
+        Returns their documents, what the term counts in each path, and where the documents of each term end.
+        """
+        found = self.path_matches(terms)
+        end = np.cumsum([len(slots) for slots, _ in found])
+        if not len(end) or not end[-1]:
+            return np.empty(0, np.int64), np.empty(0, np.float32), np.zeros(len(terms), np.int64)
+        slots, share = (
+            np.concatenate([slots for slots, _ in found]),
+            np.concatenate([share for _, share in found]),
+        )
+        living = self.alive[slots]
+        if not living.all():
+            slots, share, end = slots[living], share[living], np.append(0, np.cumsum(living))[end]
+        return self.doc[slots], share, end
+
+    def path_matches(self, terms: Sequence[bytes]) -> list[tuple[I64, F32]]:
+        """Return for each term (slots, share) of the files whose path has it as a word, or inside of one.
 
         1 for a whole part of the file name, 0.5 for one of a directory, half of it inside a word.
         """
-        known = self.words.get(term)
-        if known is None:
-            if len(self.words) >= 4 * MASKS_MAX:
-                self.words.clear()
-            known = self.words[term] = self._path_matches(term)
-        return known
+        found = {term: self.words.get(term) for term in terms}
+        new = [term for term, known in found.items() if known is None]
+        if new:
+            plain = [term for term in new if len(term) > 1 and is_plain(term)]
+            made = dict(zip(plain, self._path_terms().matches(plain), strict=True)) if plain else {}
+            made.update((term, self._path_matches(term)) for term in new if term not in made)
+            if len(self.words) + len(made) > WORDS_MAX:
+                self.words = {}  # replaced, not cleared: another thread may be reading
+            self.words.update(made)
+            found.update(made)
+        return [known for term in terms if (known := found[term]) is not None]
 
     def _path_matches(self, term: bytes) -> tuple[I64, F32]:
+        """Return the same of a term that is not letters and digits only, or too short to count."""
         if len(term) < 2:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        if is_plain(term):
-            return self._path_terms().matches(term)
         places = find_all(self.lowered, term)
         slots = self.slots_at(places)
         share = _share(self.joined, places, places + len(term), self._name_starts()[slots])

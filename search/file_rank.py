@@ -49,10 +49,15 @@ class Files:
     def __init__(self, features: Features, about: AboutFiles) -> None:
         """Number the files in order of slot."""
         self.about = about
-        _, self.first, self.of = np.unique(features.slot, return_index=True, return_inverse=True)
+        self._order = np.argsort(features.slot, kind="stable")
+        ordered = features.slot[self._order]
+        begins = np.ones(len(ordered), np.bool_)
+        np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+        self._starts = np.flatnonzero(begins)
+        self.first = self._order[self._starts]
         self.n = len(self.first)
-        self._order = np.argsort(self.of, kind="stable")
-        self._starts = np.searchsorted(self.of[self._order], np.arange(self.n))
+        self.of = np.empty(len(ordered), np.int64)
+        self.of[self._order] = np.cumsum(begins) - 1
 
     def best(self, column: F32) -> F32:
         """Return the greatest value of each file."""

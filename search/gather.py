@@ -19,7 +19,7 @@ from search import facts as flags
 from search.facts import RootFacts
 from search.file_rank import AboutFiles
 from search.lexical import TermLists, cover, query_terms
-from search.path_names import Question
+from search.path_names import named
 from search.places import (
     NONE,
     Places,
@@ -28,6 +28,7 @@ from search.places import (
     chunks_at,
     definitions_at,
     definitions_of_chunks,
+    distinct,
 )
 from search.rank import Asked, Features
 from search.reading import Reading
@@ -162,19 +163,18 @@ def about_files(
 
     cosines  the question and some documents as a whole, by meaning; -inf if unknown
     """
-    docs, of_doc = np.unique(candidates.doc, return_inverse=True)
+    docs = distinct(candidates.doc)
     plain = [
         term.text.decode("utf-8", "surrogateescape") for term in query_terms(words) if term.weight == 1.0
     ]
-    question = Question(plain)
-    slots, which = np.unique(candidates.slot, return_inverse=True)
-    named = [question.named(path) for path in facts.paths[slots].tolist()]
+    offsets = facts.offsets
+    says = named(plain, facts.joined, offsets[candidates.slot], offsets[candidates.slot + 1] - 1)
     return AboutFiles(
-        name_cover=np.array([one.cover for one in named], np.float32)[which],
-        path_asked=np.array([one.asked for one in named], np.float32)[which],
-        named_so=np.array([one.alone for one in named], np.bool_)[which],
-        depth=np.array([one.depth for one in named], np.float32)[which],
-        cosine=cosines(docs)[of_doc],
+        name_cover=says.cover,
+        path_asked=says.asked,
+        named_so=says.alone,
+        depth=says.depth,
+        cosine=cosines(docs)[docs.searchsorted(candidates.doc)],
         defines_identifier=np.isin(candidates.doc, _defining_documents(snapshot, words)),
     )
 
@@ -263,6 +263,8 @@ _NEWLINE, _SLASH, _DOT = b"\n/."
 
 def _join_places(lists: list[tuple[str, Places]]) -> Candidates:
     """Make one row of every distinct (document, offset)."""
+    if not any(len(part) for _, part in lists):
+        return _no_candidates([name for name, _ in lists])
     doc = np.concatenate([np.empty(0, np.int64), *(p.doc for _, p in lists)])
     start = np.concatenate([np.empty(0, np.int64), *(p.start for _, p in lists)])
     key, first, which = np.unique((doc << _OFFSET_BITS) | start, return_index=True, return_inverse=True)
@@ -286,12 +288,18 @@ def _join_places(lists: list[tuple[str, Places]]) -> Candidates:
     )  # fmt: skip
 
 
+def _no_candidates(names: list[str]) -> Candidates:
+    none, no = np.empty(0, np.int64), np.empty(0, np.bool_)
+    found = {name: np.empty(0, np.float32) for name in names}
+    return Candidates(none, none, none, none, none, none, no, no, found)
+
+
 def _with_chunks(snapshot: Snapshot, table: Candidates, lists: list[tuple[str, ChunkList]]) -> Candidates:
     """Give candidates what their chunk scored, and add the chunks that have no candidate."""
     if not lists:
         return table
-    listed = np.unique(np.concatenate([part.chunk for _, part in lists]))
-    alone = np.setdiff1d(listed, table.chunk)
+    listed = distinct(np.concatenate([part.chunk for _, part in lists]))
+    alone = np.setdiff1d(listed, table.chunk) if len(table) else listed
     doc, start, end = chunk_places(snapshot, alone)
     n, added = len(table), len(alone)
     chunk = np.concatenate((table.chunk, alone))
@@ -322,10 +330,10 @@ def _with_chunks(snapshot: Snapshot, table: Candidates, lists: list[tuple[str, C
 
 def _on_slots(table: Candidates, facts: RootFacts, slots: Bool) -> Candidates:
     """Repeat every candidate for each admitted path of its document."""
-    docs, which = np.unique(table.doc, return_inverse=True)
+    docs = distinct(table.doc)
     owned = facts.slots_of(docs)
     if len(owned) == len(docs) and bool(slots[owned].all()) and np.array_equal(facts.doc[owned], docs):
-        return replace(table, slot=owned[which])
+        return replace(table, slot=owned[docs.searchsorted(table.doc)])
     owned = owned[slots[owned]]
     of_doc = facts.doc[owned]
     low = np.searchsorted(of_doc, table.doc, side="left")
@@ -362,18 +370,18 @@ def _with_files(table: Candidates, lists: list[tuple[str, I64, F32]], facts: Roo
 
 def _best_of(table: Candidates, key: I64) -> Candidates:
     """Keep the first candidate of every key, with the best score each retriever gave to any of them."""
-    distinct, first, which = np.unique(key, return_index=True, return_inverse=True)
+    keys, first, which = np.unique(key, return_index=True, return_inverse=True)
     found: dict[str, F32] = {}
     total = np.zeros(len(table), np.float32)
     for name, score in table.found.items():
-        best = np.full(len(distinct), _MISSING, np.float32)
+        best = np.full(len(keys), _MISSING, np.float32)
         np.maximum.at(best, which, score)
         found[name] = best
         total += np.where(np.isfinite(score), 1 + score, 0)
     # The place shown is the one that most retrievers like best; files themselves only where nothing else is.
     total = np.where(table.is_file, -1, total)
     order = np.lexsort((table.start, -total, which))
-    first = order[np.searchsorted(which[order], np.arange(len(distinct)))]
+    first = order[np.searchsorted(which[order], np.arange(len(keys)))]
     return replace(table.where(first), found=found)
 
 
@@ -392,9 +400,10 @@ def _names(snapshot: Snapshot, table: Candidates, definition: I64, words: tuple[
     """Return how well each candidate defines one of the words, and its kind (-1: no definition)."""
     match = np.zeros(len(table), np.float32)
     kind = np.full(len(table), NONE, np.int64)
-    exact = {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
-    folded = {word.lower() for word in exact}
     defined = np.flatnonzero(definition >= 0)
+    # Of a question all candidates may be chunks, of which nothing is compared with its words.
+    exact = {_last_part(word).encode("utf-8", "surrogateescape") for word in words if len(defined)}
+    folded = {word.lower() for word in exact}
     for segment, _, positions, _ordinals in by_segment(snapshot, table.doc[defined]):
         at = defined[positions]
         defs = definition[at]
@@ -429,8 +438,8 @@ def chunk_coverage(snapshot: Snapshot, table: Candidates, terms: TermLists) -> F
     chunk[places] = chunks_at(snapshot, table.doc[places], table.start[places])
     covered = np.zeros(len(table), np.float32)
     has = chunk >= 0
-    distinct, which = np.unique(chunk[has], return_inverse=True)
-    covered[has] = cover(terms, distinct)[which]
+    asked = distinct(chunk[has])
+    covered[has] = cover(terms, asked)[asked.searchsorted(chunk[has])]
     return covered
 
 
@@ -438,11 +447,11 @@ def _edges(reading: Reading, table: Candidates, words: tuple[str, ...]) -> tuple
     """Return which candidates are whole words, and which are spelled as one of the query's words."""
     whole = np.zeros(len(table), np.bool_)
     exact = np.zeros(len(table), np.bool_)
-    spelled = {word.encode("utf-8", "surrogateescape") for word in words}
-    spelled |= {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
     rows = np.flatnonzero(~table.is_chunk & ~table.is_file & (table.end > table.start))
     if not len(rows):
         return whole, exact
+    spelled = {word.encode("utf-8", "surrogateescape") for word in words}
+    spelled |= {_last_part(word).encode("utf-8", "surrogateescape") for word in words}
     around = bytearray()  # of each candidate: the byte before it, its first, its last, the byte behind it
     spells: list[bool] = []
     passage, of, low, high = None, -1, 0, -1  # of the candidate before: most have the same one
@@ -470,11 +479,10 @@ _IS_WORD[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]
 def _path_words(facts: RootFacts, slots: I64, terms: list[bytes]) -> F32:
     """Return how many of the terms stand in the path of each slot; one of a directory counts half."""
     total = np.zeros(len(slots), np.float32)
-    for term in terms[:12]:
-        named, share = facts.path_matches(term)
-        if len(named):
-            at = np.minimum(np.searchsorted(named, slots), len(named) - 1)
-            total += np.where(named[at] == slots, share[at], 0)
+    for having, share in facts.path_matches(terms[:12]):
+        if len(having):
+            at = np.minimum(np.searchsorted(having, slots), len(having) - 1)
+            total += np.where(having[at] == slots, share[at], 0)
     return total
 
 

@@ -126,10 +126,10 @@ def contribution(found: F32, k: float) -> F32:
     if not has.any():
         return np.zeros(len(found), np.float32)
     values = found[has]
-    distinct, which, counts = np.unique(-values, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - counts)[which]  # 0-based; equal scores share the first rank
+    ordered = np.sort(-values)
+    rank = ordered.searchsorted(-values)  # 0-based; equal scores share the first rank
     reciprocal = (k + 1) / (k + 1 + rank)
-    best = float(-distinct[0])
+    best = float(-ordered[0])
     relative = np.clip(values / best, 0, 1) if best > 0 else np.ones(len(values))
     out = np.zeros(len(found), np.float32)
     out[has] = RANK_SHARE * reciprocal + (1 - RANK_SHARE) * relative
@@ -178,9 +178,11 @@ def coverage(features: Features, _: Rank) -> F32:
 
 def coherence(features: Features, weights: Rank) -> F32:
     """Lift files in which several places were found."""
-    _, which, counts = np.unique(features.slot, return_inverse=True, return_counts=True)
-    further = np.minimum(counts - 1, COHERENCE_HITS_MAX)[which]
-    return (1 + weights.coherence_boost * further).astype(np.float32)
+    ordered = np.sort(features.slot)
+    counts = ordered.searchsorted(features.slot, "right") - ordered.searchsorted(features.slot)
+    further = np.minimum(counts - 1, COHERENCE_HITS_MAX)
+    factor: F32 = (1 + weights.coherence_boost * further).astype(np.float32)
+    return factor
 
 
 def recent(features: Features, weights: Rank) -> F32:
@@ -243,8 +245,9 @@ def _occurrence(values: I64) -> I64:
     """Return for each value how often it stood before."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    begin = np.repeat(first, np.diff(np.r_[first, len(values)]))
+    place = np.arange(len(values))
+    begin = place.copy()
+    begin[1:][ordered[1:] == ordered[:-1]] = 0
     out = np.empty(len(values), np.int64)
-    out[order] = np.arange(len(values)) - begin
+    out[order] = place - np.maximum.accumulate(begin)
     return out

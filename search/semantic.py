@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from indexer.embed.contract import Embedder
+from indexer.native.nearest import score_wholes
 from indexer.records import F16, F32, I64, U8, Bool
 from indexer.store.format import NO_ROW
 from indexer.words import spread_ranges
@@ -85,19 +86,9 @@ def as_wholes(snapshot: Snapshot, pool: Vectors, query: F32, docs: I64) -> F32:
     """
     cosine = np.full(len(docs), -np.inf, np.float32)
     for segment, _, positions, ordinals in by_segment(snapshot, docs):
-        first, n_chunks = segment.doc_chunk[ordinals], np.diff(segment.doc_chunk)[ordinals]
-        taken = np.minimum(n_chunks, CHUNKS_OF_WHOLE).astype(np.int64)
-        nth = np.arange(int(taken.sum())) - np.repeat(np.cumsum(taken) - taken, taken)
-        at = np.repeat(first, taken) + nth * np.repeat(n_chunks, taken) // np.repeat(taken, taken)
-        row = segment.chunk_row[at]
-        has = row != NO_ROW
-        of = np.repeat(positions, taken)[has]
-        if not len(of):
-            continue
-        begin = np.flatnonzero(np.diff(of, prepend=-1))
-        total = np.add.reduceat(pool.vectors[row[has]].astype(np.float32), begin, axis=0)
-        length = np.sqrt(np.einsum("ij,ij->i", total, total))
-        cosine[of[begin]] = np.where(length > 0, total @ query / np.maximum(length, 1e-9), -np.inf)
+        cosine[positions] = score_wholes(
+            query, pool.vectors, segment.doc_chunk, segment.chunk_row, ordinals, CHUNKS_OF_WHOLE
+        )
     return cosine
 
 

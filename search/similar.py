@@ -81,7 +81,7 @@ def n_chunks_of(snapshot: Snapshot, term: bytes) -> int:
     """Return in how many chunks a term stands."""
     key = term_hash(term)
     at = [(segment, segment.terms.find(key)) for segment in snapshot.segments]
-    return sum(segment.terms.count(number) for segment, number in at if number >= 0)
+    return sum(segment.terms.head(number)[0] for segment, number in at if number >= 0)
 
 
 def nearest(

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,13 +35,14 @@ from indexer.embed.contract import unit_rows
 from indexer.embed.wordpiece import WordPiece
 from indexer.records import F16, F32, U32
 from indexer.vocabulary import Growing, Vocabulary
-from indexer.words import spread_ranges
+from indexer.words import parts, spread_ranges, words
 
 FORMAT = 1
 MODEL_FILE = Path(__file__).with_name("static-model.bin")
 ALIGN = 64
 BLOCK_CHUNKS = 64  # few enough that their distinct tokens, some 1500, stay in the cache as vectors
 TEXTS_VOCABULARY = 20_000  # words kept between calls of embed_texts
+QUERY_BYTES_MAX = 1_000  # of a single text whose words are looked at one by one
 
 
 def load_static_model(path: Path = MODEL_FILE) -> StaticModel:
@@ -167,10 +169,21 @@ class StaticModel:
         return self._rows.astype(np.float32) * self._scales[:, None]
 
     def embed_texts(self, texts: Sequence[str]) -> F16:
-        """Return unit rows [n, dim]; a zero row for a text without a known word. 0.1 ms for a query."""
+        """Return unit rows [n, dim]; a zero row for a text without a known word. 0.06 ms for a query."""
+        if len(texts) == 1 and len(texts[0]) <= QUERY_BYTES_MAX:
+            return self._embed_query(texts[0].encode("utf-8", "replace"))
         vocabulary = self._texts
         counted = bag_of_texts([text.encode("utf-8", "replace") for text in texts], vocabulary)
         return self._embed(counted, vocabulary, self._texts_known)
+
+    def _embed_query(self, text: bytes) -> F16:
+        """Return the same of one short text: few words cost less than the arrays for many."""
+        times = Counter(row for word in words(text) for part in parts(word) for row in self.pieces.rows(part))
+        distinct = sorted(times)
+        counts = np.array([[times[row] for row in distinct]], np.float64)
+        counts = np.power(counts, self._damping, out=counts, where=counts > 1)
+        weights = counts.astype(np.float32) * self._scales[distinct]
+        return unit_rows(weights @ self._rows[distinct].astype(np.float32))
 
     @cached_property
     def _texts_known(self) -> _WordTokens:

@@ -24,7 +24,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 HERE = Path(__file__).parent
 ZIG = "ziglang==0.17.1"
-_FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-s", "-Wall", "-Wextra")
+# -ffp-contract=off: sums come out the same on every processor, and as NumPy has them.
+_FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=off", "-shared", "-fPIC", "-s", "-Wall", "-Wextra")
 _BASE = "kernels.so"
 _LEVELS = {  # of x86: the library of each, for zig and for others (older than gcc 11, which knows no levels)
     _BASE: ("-march=x86_64_v2", "-march=x86-64 -mssse3 -msse4.2 -mpopcnt"),

@@ -53,7 +53,7 @@ def rows_of(*columns: np.ndarray[Any, np.dtype[Any]]) -> npt.NDArray[np.int64]:
     return rows
 
 
-def row_addresses(rows: npt.NDArray[np.int64]) -> list[int]:
+def row_addresses(rows: npt.NDArray[Any]) -> list[int]:
     """Return where each row of an array of C order begins: one look-up is 1.5 us."""
     first, step = address(rows), rows.shape[1] * rows.itemsize
     return [first + i * step for i in range(rows.shape[0])]

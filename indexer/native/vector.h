@@ -18,6 +18,7 @@ enum { LANES = 32, LANE_BITS = 0 }; /* a lane is bit (lane << LANE_BITS) of a ma
 typedef __m256i vector;
 
 static inline vector load(const uint8_t *at) { return _mm256_loadu_si256((const __m256i *)at); }
+static inline void store(uint8_t *at, vector a) { _mm256_storeu_si256((__m256i *)at, a); }
 static inline vector all(uint8_t byte) { return _mm256_set1_epi8((char)byte); }
 static inline vector either(vector a, vector b) { return _mm256_or_si256(a, b); }
 static inline vector both(vector a, vector b) { return _mm256_and_si256(a, b); }
@@ -37,6 +38,7 @@ enum { LANES = 16, LANE_BITS = 0 };
 typedef __m128i vector;
 
 static inline vector load(const uint8_t *at) { return _mm_loadu_si128((const __m128i *)at); }
+static inline void store(uint8_t *at, vector a) { _mm_storeu_si128((__m128i *)at, a); }
 static inline vector all(uint8_t byte) { return _mm_set1_epi8((char)byte); }
 static inline vector either(vector a, vector b) { return _mm_or_si128(a, b); }
 static inline vector both(vector a, vector b) { return _mm_and_si128(a, b); }
@@ -54,6 +56,7 @@ enum { LANES = 16, LANE_BITS = 2 };
 typedef uint8x16_t vector;
 
 static inline vector load(const uint8_t *at) { return vld1q_u8(at); }
+static inline void store(uint8_t *at, vector a) { vst1q_u8(at, a); }
 static inline vector all(uint8_t byte) { return vdupq_n_u8(byte); }
 static inline vector either(vector a, vector b) { return vorrq_u8(a, b); }
 static inline vector both(vector a, vector b) { return vandq_u8(a, b); }
@@ -77,6 +80,7 @@ typedef struct {
 
 #define EACH_LANE for (int i = 0; i < LANES; i++)
 static inline vector load(const uint8_t *at) { vector out; EACH_LANE out.byte[i] = at[i]; return out; }
+static inline void store(uint8_t *at, vector a) { EACH_LANE at[i] = a.byte[i]; }
 static inline vector all(uint8_t byte) { vector out; EACH_LANE out.byte[i] = byte; return out; }
 static inline vector either(vector a, vector b) { EACH_LANE a.byte[i] |= b.byte[i]; return a; }
 static inline vector both(vector a, vector b) { EACH_LANE a.byte[i] &= b.byte[i]; return a; }

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.errors import StoreCorrupt
+from indexer.native.terms import Scorer
 from indexer.native.unpack import Parts
 from indexer.records import DIGEST_BYTES, I32, I64, U8, U16, U32, U64
 from indexer.store import chunk_lists, postings
@@ -255,12 +256,16 @@ class Segment:
             self.term_tf_step,
         )
 
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The same, read by compiled loops. Raises StoreCorrupt."""
+        names = [name for name in SECTIONS if name.startswith("term_")]
+        sections = {name.removeprefix("term_"): getattr(self, name) for name in names}
+        return Scorer(sections, self.terms.low_bytes, self.chunk_words, self.chunk_doc, self.doc_chunk)
+
     def term_postings(self, term_hash: int) -> tuple[U32, U8]:
         """Return the sorted chunks that contain a term, and for each its counts (see format.py, term_tf)."""
-        return self.postings_at(self.terms.find(term_hash))
-
-    def postings_at(self, at: int) -> tuple[U32, U8]:
-        """Return the postings of a term by its number, of none for -1."""
+        at = self.terms.find(term_hash)
         if at < 0:
             return np.empty(0, np.uint32), np.empty(0, np.uint8)
         chunks, first = self._term_list(at)
@@ -365,6 +370,7 @@ class Segment:
         self.__dict__.pop("page_doc", None)
         self.__dict__.pop("page_at", None)
         self.__dict__.pop("terms", None)
+        self.__dict__.pop("scorer", None)
         del self._unpacked, self._packed, self.names, self._mapping
 
 

@@ -96,11 +96,6 @@ class Terms:
             at = low.find(wanted, at + 1)
         return first + at // width if at >= 0 else -1
 
-    def count(self, at: int) -> int:
-        """Return the postings of a term."""
-        kind = self._head_view[at]
-        return self._kinds[kind][0] if kind != RARE else self._own_head(at)[0]
-
     def head(self, at: int) -> tuple[int, int]:
         """Return postings and bytes of a term's list."""
         kind = self._head_view[at]

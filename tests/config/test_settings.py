@@ -76,7 +76,10 @@ def test_every_default_says_why() -> None:
         ("[query]\nlimit = true", "query.limit = True is not of type int"),
         ("[query]\nlimit = 0", "query.limit = 0 is out of range; it must be at least 1"),
         ("[store]\nsegment_docs_max = 200000", "it must be 1 to 128000"),
-        ("[query]\nkernel = 'cuda'", "query.kernel = 'cuda' is not one of 'auto', 'numpy', 'faiss', 'mlx'"),
+        (
+            "[query]\nkernel = 'cuda'",
+            "query.kernel = 'cuda' is not one of 'auto', 'numpy', 'signs', 'faiss', 'mlx'",
+        ),
         ("[rank]\nrrf_k = nan", "out of range"),
         ("[index]\nignore = ['a', 1]", "is not of type list of strings"),
         ("[index]\nignore = 'a'", "is not of type list of strings"),

@@ -97,6 +97,15 @@ def test_a_counted_file_has_the_vectors_of_its_texts(texts: list[str]) -> None:
         assert np.allclose(vector, slow_vector(model, text.encode()), atol=2e-3)
 
 
+@given(st.text(st.sampled_from("getconfigab64ßé文_ .-+"), max_size=60), st.integers(0, 40))
+def test_a_text_alone_has_the_vector_it_has_among_others(text: str, more: int) -> None:
+    model = small_model()
+    text += " get config 文" * more * 4  # some are too long to be looked at word by word
+    alone, among = model.embed_texts([text])[0], model.embed_texts([text, "get"])[0]
+    assert np.allclose(alone.astype(np.float32), among.astype(np.float32), atol=2e-3)
+    assert np.allclose(alone.astype(np.float32), slow_vector(model, text.encode()), atol=2e-3)
+
+
 def test_many_chunks_are_embedded_like_few() -> None:
     model, vocabulary = load_static_model(), Vocabulary()
     texts = [f"parse config {'file ' * (i % 7)} number{i}" if i % 5 else "" for i in range(200)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 from collections import Counter
@@ -19,28 +18,9 @@ from indexer.native.look import same_files
 from indexer.native.scan import Left, Lines, Right, Row, Run
 from indexer.words import WORD
 
-BUILT = sorted(build.HERE.glob("kernels*.so"))
 ALPHABET = b"ab1_ .\n\x00\x7f\x80\xc3\xff"
 LEFT: tuple[Left, ...] = ("", "^", "\\b")
 RIGHT: tuple[Right, ...] = ("", "$", "\\b")
-
-
-@pytest.fixture(params=BUILT, ids=[path.name for path in BUILT])
-def each_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    path: Path = request.param
-    if path.name != "kernels.so" and library.library()._name != str(path):
-        pytest.skip("this processor has no AVX2")
-    loaded = ctypes.CDLL(str(path))
-    functions = [(scan, "_find_window"), (scan, "_find_lines"), (scan, "_join_lines")]
-    functions += [(extract, "_find_trigrams"), (extract, "_find_words")]
-    functions += [(postings, f"_{name}") for name in ("unpack_lists", "mark_list", "keep_listed")]
-    functions += [(postings, f"_{name}") for name in ("packed_lengths", "pack_lists")]
-    for module, name in functions:
-        known = getattr(module, name)
-        found = loaded[known.__name__]
-        found.restype, found.argtypes = known.restype, known.argtypes
-        monkeypatch.setattr(module, name, found)
-    yield
 
 
 def test_the_library_is_of_these_sources() -> None:

@@ -192,14 +192,14 @@ def test_paths_tell_tests_generated_vendored_and_docs(facts: RootFacts, path: st
     ],
 )
 def test_words_of_paths(facts: RootFacts, term: bytes, shares: dict[str, float]) -> None:
-    slots, share = facts.path_matches(term)
+    [(slots, share)] = facts.path_matches([term])
     assert {facts.paths[s].decode(): v for s, v in zip(slots, share.tolist(), strict=True)} == shares
 
 
 def test_facts_of_the_next_generation_equal_fresh_ones(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path, {"a.py": "a\n", "tests/b.py": "b\n"})
     facts = make_facts(corpus.index.snapshot(), corpus.root_id)
-    facts.path_matches(b"tests")
+    facts.path_matches([b"tests"])
     prefix_mask("tests", facts)
     for files, removes in (({"a.py": "new\n"}, []), ({"docs/c.md": "c\n"}, []), ({}, ["tests/b.py"])):
         corpus.save(files, removes)  # type: ignore[arg-type]
@@ -316,7 +316,7 @@ TERMS = st.sampled_from(
 def test_terms_of_paths_are_what_every_occurrence_says(tree: list[str], known: int, term: bytes) -> None:
     paths = np.array([path.encode() for path in tree], object)
     found = PathTerms(paths[:known]).extended(paths)
-    slots, share = found.matches(term)
+    [(slots, share)] = found.matches([term])
     joined = b"\n" + b"".join(path + b"\n" for path in paths)
     lengths = np.array([len(path) + 1 for path in paths], np.int64)
     starts = 1 + np.cumsum(lengths) - lengths

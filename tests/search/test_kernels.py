@@ -10,17 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ConfigError, NoGpu
+from indexer.native.nearest import nearest_rows
 from indexer.records import F16, F32, I64, U8, Bool
 from indexer.store.pool import pack_signs
 from search.kernels import choose as choosing
-from search.kernels import faiss_kernel
+from search.kernels import signs_kernel
 from search.kernels.choose import ChosenKernel, choose
 from search.kernels.contract import SCORE_TOLERANCE, Kernel, exact_scores
-from search.kernels.faiss_kernel import FaissKernel
+from search.kernels.faiss_kernel import FaissKernel, nearest_by_faiss
 from search.kernels.mlx_kernel import MlxKernel
 from search.kernels.numpy_kernel import NumpyKernel
+from search.kernels.signs_kernel import SignsKernel
 
-KERNELS: list[Kernel] = [NumpyKernel(), FaissKernel()]
+KERNELS: list[Kernel] = [NumpyKernel(), SignsKernel(), FaissKernel()]
 if find_spec("mlx") is not None:
     KERNELS.append(MlxKernel(require_gpu=False))
 IDS = [kernel.name for kernel in KERNELS]
@@ -135,7 +137,7 @@ def test_the_first_pass_misses_at_most_one_in_a_hundred(share: float) -> None:
     vectors = clustered(40_000, 256, 6, centres=400)
     signs = pack_signs(vectors)
     live = np.random.default_rng(1).random(len(vectors)) < share
-    kernel, oracle = FaissKernel(), NumpyKernel()
+    kernel, oracle = SignsKernel(), NumpyKernel()
     found = wanted = 0
     for query in clustered(25, 256, 6, centres=400).astype(np.float32):
         right, _ = oracle.top_k(query, vectors, signs, live, 10)
@@ -149,8 +151,9 @@ def test_the_first_pass_takes_the_rows_of_least_weighted_distance() -> None:
     vectors = clustered(40_000, 64, 8)
     signs, live = pack_signs(vectors), np.random.default_rng(3).random(40_000) < 0.7
     live[16_384:32_768] &= np.arange(16_384) % 50 == 0  # a block with few live rows
-    planes = faiss_kernel._planes(vectors[1].astype(np.float32))
-    rows = faiss_kernel._nearest(planes, signs, live, 700)
+    planes = signs_kernel._planes(vectors[1].astype(np.float32))
+    rows = nearest_rows(planes, signs, live, 700)
+    assert np.array_equal(rows, nearest_by_faiss(planes, signs, live, 700))
     bits = np.unpackbits(signs, axis=1).astype(np.int32)
     distance = sum(
         (np.unpackbits(plane)[None] != bits).sum(axis=1) << weight for weight, plane in enumerate(planes)
@@ -168,9 +171,10 @@ def test_halves_are_widened_exactly() -> None:
 
 def test_a_kernel_is_measured_checked_and_chosen() -> None:
     chosen = choose("auto", 64)
-    assert chosen.name in ("numpy", "faiss", "mlx")
+    assert chosen.name in ("numpy", "signs", "mlx")
     assert any(note.startswith("numpy: ") for note in chosen.notes)
     assert choose("numpy", 64).name == "numpy"
+    assert choose("signs", 64).name == "signs"
     assert choose("faiss", 64).name == "faiss"
     with pytest.raises(ConfigError, match="fiass"):
         choose("fiass", 64)

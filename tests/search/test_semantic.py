@@ -13,10 +13,11 @@ from indexer.store.snapshot import Snapshot
 from search.kernels.contract import Kernel
 from search.kernels.faiss_kernel import FaissKernel
 from search.kernels.numpy_kernel import NumpyKernel
+from search.kernels.signs_kernel import SignsKernel
 from search.semantic import CHUNKS_OF_WHOLE, ROWS_STEP, as_wholes, embed_query, live_rows, nearest, rows_of
 from tests.support import DIM, SmallIndex
 
-KERNELS: list[Kernel] = [NumpyKernel(), FaissKernel()]
+KERNELS: list[Kernel] = [NumpyKernel(), SignsKernel(), FaissKernel()]
 
 
 def lines(name: str, n: int) -> str:
