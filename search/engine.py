@@ -44,6 +44,7 @@ from search.plan import Plan, Text, case_of, make
 from search.query import And, Field, parse, terms
 from search.rank import PER_FILE, Asked, fuse
 from search.retrieve import DOCS_MAX, Lists, retrieve
+from search.second import SecondModel
 from search.trust import States, trust
 
 GRACE_MS = 50.0  # past the deadline, for showing what was found within it
@@ -66,6 +67,7 @@ class Engine:
         board: States | None = None,
         now: Callable[[], float] = time.time,
         elsewhere: Elsewhere | None = None,
+        second: SecondModel | None = None,
     ) -> None:
         """Without pool, embedder or kernel there is no meaning: words alone answer, and a warning says so."""
         self._reader = reader
@@ -75,7 +77,7 @@ class Engine:
         self._elsewhere = elsewhere
         self._changed = ChangedFiles()
         self._facts: dict[int, RootFacts] = {}
-        self._meanings = Meanings(pool, embedder, kernel, settings.rank)
+        self._meanings = Meanings(pool, embedder, kernel, settings.rank, second)
 
     def search(self, request: SearchRequest, cancel: Flag | None = None) -> Answer:
         """Answer one question.
@@ -112,7 +114,10 @@ class Engine:
         hits = self._hits(plan, table, search, request, disk)
         if not hits and budget.over():
             raise DeadlineExceeded(f"nothing was found within {request.deadline_ms} ms; narrow the query")
-        notes = ("there is no model, so meaning was searched by words alone",) if ranked.unranked else ()
+        notes = ["there is no model, so meaning was searched by words alone"] if ranked.unranked else []
+        if ranked.second.silent:
+            budget_ms = self._settings.transformer.query_budget_ms
+            notes.append(f"tier 1 did not answer within {budget_ms} ms; meaning is that of tier 0 alone")
         live = disk.count("changed"), disk.count("gone")
         standing = trust(self._board, state, search.stops, *live, notes, structural=plan.structural)
         return Answer(
@@ -204,7 +209,8 @@ class Engine:
         ranking = fuse(known, self._settings.rank, PER_FILE)
         if asks:
             cosines = partial(search.ranked.as_wholes, plan.meant)
-            about = about_files(search.snapshot, search.facts, table, plan.words, cosines)
+            second = partial(search.ranked.second.as_wholes, plan.meant)
+            about = about_files(search.snapshot, search.facts, table, plan.words, cosines, second)
             ranking = rank_files(known, about, ranking, shipped_weights())
         search.step("rank", start, len(table), len(table))
         start = search.budget.spent_ms()

@@ -157,10 +157,12 @@ def about_files(
     candidates: Candidates,
     words: tuple[str, ...],
     cosines: Callable[[I64], F32],
+    second_cosines: Callable[[I64], F32],
 ) -> AboutFiles:
     """Return what is known of the files of the candidates beside the question.
 
-    cosines  the question and some documents as a whole, by meaning; -inf if unknown
+    cosines         the question and some documents as a whole, by meaning; -inf if unknown
+    second_cosines  the same by the second model
     """
     docs, of_doc = np.unique(candidates.doc, return_inverse=True)
     plain = [
@@ -175,6 +177,7 @@ def about_files(
         named_so=np.array([one.alone for one in named], np.bool_)[which],
         depth=np.array([one.depth for one in named], np.float32)[which],
         cosine=cosines(docs)[of_doc],
+        second_cosine=second_cosines(docs)[of_doc],
         defines_identifier=np.isin(candidates.doc, _defining_documents(snapshot, words)),
     )
 

@@ -7,12 +7,13 @@ here, because only the chunks of allowed documents are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from indexer.embed.contract import Embedder
-from indexer.records import F16, F32, I64, U8, Bool
+from indexer.records import F16, F32, I64, U8, U32, Bool
 from indexer.store.format import NO_ROW
 from indexer.words import spread_ranges
 from search.kernels.contract import Kernel
@@ -78,8 +79,12 @@ def nearest(
     return chunks[keep], scores[keep]
 
 
-def as_wholes(snapshot: Snapshot, pool: Vectors, query: F32, docs: I64) -> F32:
+def as_wholes(
+    snapshot: Snapshot, vectors: F16, query: F32, docs: I64, tables: Mapping[int, U32] | None = None
+) -> F32:
     """Return the cosine of a unit vector and each document as a whole, the sum of its chunks: float32 [docs].
+
+    vectors  of the pool whose rows the segments name, or, with `tables`, those: by number of segment
 
     Of a long document CHUNKS_OF_WHOLE chunks stand for all. A document without vectors has -inf.
     """
@@ -89,13 +94,13 @@ def as_wholes(snapshot: Snapshot, pool: Vectors, query: F32, docs: I64) -> F32:
         taken = np.minimum(n_chunks, CHUNKS_OF_WHOLE).astype(np.int64)
         nth = np.arange(int(taken.sum())) - np.repeat(np.cumsum(taken) - taken, taken)
         at = np.repeat(first, taken) + nth * np.repeat(n_chunks, taken) // np.repeat(taken, taken)
-        row = segment.chunk_row[at]
+        row = (segment.chunk_row if tables is None else tables[segment.id])[at]
         has = row != NO_ROW
         of = np.repeat(positions, taken)[has]
         if not len(of):
             continue
         begin = np.flatnonzero(np.diff(of, prepend=-1))
-        total = np.add.reduceat(pool.vectors[row[has]].astype(np.float32), begin, axis=0)
+        total = np.add.reduceat(vectors[row[has]].astype(np.float32), begin, axis=0)
         length = np.sqrt(np.einsum("ij,ij->i", total, total))
         cosine[of[begin]] = np.where(length > 0, total @ query / np.maximum(length, 1e-9), -np.inf)
     return cosine
