@@ -1,7 +1,8 @@
 """Tier 1: a sentence-transformers model. The door of sentence_transformers and torch (extra `transformer`).
 
 Nothing is fetched: the model is a local folder, or a name that is in the user's cache of the Hugging Face hub
-already. Importing torch takes seconds, so it happens when the model is loaded and not before.
+already. Importing torch takes seconds and 300 MB, so it happens when the model is loaded and not before, and
+only in the transformer process.
 """
 
 from __future__ import annotations
@@ -21,26 +22,36 @@ BATCH = 32  # texts at a time, sorted by length by the library
 
 
 def load_transformer(name_or_path: str, device: str | None = None) -> TransformerModel:
-    """Load a model by folder or by name; device None lets the library choose. Raises ModelError."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    """Load a model by folder or by name, for one thread.
+
+    device  None lets the library choose: CUDA, MPS, or else the CPU
+    Raises ModelError.
+    """
+    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
+        import torch
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise ModelError(f"{error}; install einstein-search[transformer]") from error
+    torch.set_num_threads(1)  # of a batch: questions are answered beside it
     try:
-        model = SentenceTransformer(name_or_path, device=device)
+        model = SentenceTransformer(name_or_path, device=device, local_files_only=True)
         return TransformerModel(name_or_path, model)
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the model {name_or_path!r} cannot be loaded: {error}") from error
+        raise ModelError(
+            f"the model {name_or_path!r} cannot be loaded from this machine: {error}; nothing is downloaded:"
+            " set transformer.model to a folder, or fetch it into the cache of the Hugging Face hub"
+        ) from error
 
 
 class TransformerModel:
-    """An Embedder that runs a network: 15-75 chunks a second on two cores."""
+    """An Embedder that runs a network: 15-75 chunks a second on two cores. Several threads may use it."""
 
     def __init__(self, name: str, model: Any) -> None:
         """Wrap a loaded SentenceTransformer."""
-        dim = model.get_sentence_embedding_dimension()
+        dim = _dim(model)
         if not dim:
             raise ModelError(f"the model {name!r} does not say how long its vectors are")
         self.name = name
@@ -56,6 +67,13 @@ class TransformerModel:
             list(texts), batch_size=BATCH, convert_to_numpy=True, show_progress_bar=False
         )
         return unit_rows(np.asarray(rows, np.float32))
+
+
+def _dim(model: Any) -> int | None:
+    """Return the length of its vectors; the method has another name since version 6."""
+    ask = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+    found: int | None = ask()
+    return found
 
 
 def _digest(model: Any) -> str:

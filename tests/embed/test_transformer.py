@@ -11,6 +11,7 @@ import pytest
 
 from config.errors import ModelError
 from indexer.embed.transformer import TransformerModel, load_transformer
+from tests.embed.library import tiny_model
 
 INSTALLED = find_spec("sentence_transformers") is not None
 
@@ -65,3 +66,17 @@ def test_without_the_extra_the_message_says_what_to_install() -> None:
 def test_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         load_transformer(str(tmp_path / "none"))
+
+
+def test_the_library_gives_unit_vectors_and_loads_the_same_model_again(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="the extra `transformer` is not installed")
+    folder = str(tiny_model(tmp_path))
+    model = load_transformer(folder, "cpu")
+    texts = ["where is the car", "def return", "where is the automobile put away"]
+    vectors = model.embed_texts(texts).astype(np.float32)
+    assert vectors.shape == (3, model.dim) == (3, 48)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=2e-3)
+    again = load_transformer(folder, "cpu")
+    assert again.fingerprint == model.fingerprint
+    alone = np.concatenate([again.embed_texts([text]) for text in texts]).astype(np.float32)
+    assert np.allclose(alone, vectors, atol=2e-3)  # a batch is padded, and that says nothing
