@@ -56,6 +56,7 @@ class Embedding:
         self._settled = settled
         self._clock = clock
         self._work: _Work | None = None
+        self._tidied = -1  # the generation
         self._rate = _Rate()
 
     def step(self) -> int:
@@ -96,10 +97,11 @@ class Embedding:
 
     def tidy(self) -> int:
         """Forget the vectors of contents that are gone; returns of how many. Raises StoreFull."""
-        if not self._settled():
+        work = self._newest()
+        if work.generation == self._tidied or not self._settled():
             return 0
-        held = self._newest().held
-        return self._vectors.remove([digest for digest in self._vectors.known if digest not in held])
+        self._tidied = work.generation
+        return self._vectors.remove([digest for digest in self._vectors.known if digest not in work.held])
 
     def _newest(self) -> _Work:
         snapshot = self._reader.snapshot()

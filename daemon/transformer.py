@@ -43,9 +43,9 @@ class Transformer:
         self._budget_s = settings.transformer.query_budget_ms / 1000
         self._socket = paths.transformer_socket()
         self._lock = threading.Lock()  # of one refresh
-        self._state = State()
         self._fingerprint = ""  # of the reader
         self._reader: ModelReader | None = None
+        self._problem = ""
         self._n_late = 0
         self._rest_until = 0.0
         self._ask = lru_cache(maxsize=QUESTIONS_KEPT)(self._ask_process)
@@ -72,15 +72,18 @@ class Transformer:
         if not self._wanted:
             return
         with self._lock:
-            self._state = state = read_state(paths.transformer_state())
+            state = read_state(paths.transformer_state())
             reader = self._reader
             if reader is not None and (state.fingerprint != self._fingerprint or reader.is_replaced):
                 self._reader, self._fingerprint = None, ""
                 reader.close()
             try:
                 self._follow(state, segments)
+                self._problem = ""
             except StoreError as error:
-                log.info("no vectors of tier 1: %s", error)
+                if str(error) != self._problem:
+                    log.info("no vectors of tier 1: %s", error)
+                self._problem = str(error)
 
     def report(self) -> dict[str, Any]:
         """What `status` says of it."""

@@ -102,15 +102,18 @@ from config import cores
 from config.machine import detect
 cores.place("scan", detect())
 found = {}
+def placement(tid):
+    nice = os.getpriority(os.PRIO_PROCESS, tid)
+    return [os.sched_getscheduler(tid), sorted(os.sched_getaffinity(tid)), nice]
 def work():
     refused = cores.step_back(detect())
     tid = threading.get_native_id()
-    own = [os.sched_getscheduler(tid), sorted(os.sched_getaffinity(tid)), os.getpriority(os.PRIO_PROCESS, tid)]
+    own = placement(tid)
     found.update(refused=refused, own=own)
 thread = threading.Thread(target=work)
 thread.start()
 thread.join()
-found["main"] = [os.sched_getscheduler(0), sorted(os.sched_getaffinity(0)), os.getpriority(os.PRIO_PROCESS, 0)]
+found["main"] = placement(0)
 print(json.dumps(found))
 """
 
