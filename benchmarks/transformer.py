@@ -151,7 +151,7 @@ def _asked(
 ) -> tuple[Question, dict[str, Any] | None]:
     """Return a question with its answer, and what the second model did."""
     found = _search(connection, root, item["query"])
-    late = [warning for warning in found["warnings"] if warning.startswith("tier 1")]
+    late = [warning for warning in found["warnings"] if warning.startswith("the transformer model")]
     if late:
         raise SystemExit(f"{name}: {late[0]}")
     hits = found["hits"]

@@ -62,7 +62,8 @@ def main() -> int:
         worker = executor("embedding")
         worker.submit(cores.step_back).result()
         try:
-            model = worker.submit(_encoder, settings).result()
+            # One for each thread: the library's tokenizers may not be used by two at once.
+            model, answering = [worker.submit(_encoder, settings).result() for _ in range(2)]
         except ModelError as error:
             log.error("%s", error)
             write_state(paths.transformer_state(), replace(state, problem=str(error)))
@@ -72,7 +73,7 @@ def main() -> int:
         working = worker.submit(_work, settings, model, directory, state)
         working.add_done_callback(lambda _: listener.shutdown(socket.SHUT_RDWR))
         supervised.ready()
-        serve(listener, model.fingerprint, _kept(model))
+        serve(listener, model.fingerprint, _kept(answering))
         working.result()  # it ends only by an error
     return 1
 

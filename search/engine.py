@@ -117,7 +117,9 @@ class Engine:
         notes = ["there is no model, so meaning was searched by words alone"] if ranked.unranked else []
         if ranked.second.silent:
             budget_ms = self._settings.transformer.query_budget_ms
-            notes.append(f"tier 1 did not answer within {budget_ms} ms; meaning is that of tier 0 alone")
+            notes.append(
+                f"the transformer model did not answer within {budget_ms} ms; the built-in one answers alone"
+            )
         live = disk.count("changed"), disk.count("gone")
         standing = trust(self._board, state, search.stops, *live, notes, structural=plan.structural)
         return Answer(

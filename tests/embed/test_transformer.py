@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,22 @@ def test_vectors_are_unit_rows_and_the_fingerprint_follows_the_weights() -> None
     assert model.fingerprint != TransformerModel("small", StandIn([1, 3])).fingerprint
 
 
+def test_another_precision_is_another_fingerprint_and_the_model_runs_within_it() -> None:
+    entered: list[str] = []
+
+    @contextmanager
+    def half() -> Iterator[None]:
+        entered.append("in")
+        yield
+        entered.append("out")
+
+    plain = TransformerModel("small", StandIn([1, 2]))
+    halved = TransformerModel("small", StandIn([1, 2]), "-bf16", half)
+    assert halved.fingerprint == plain.fingerprint + "-bf16"
+    halved.embed_texts(["a"])
+    assert entered == ["in", "out"]
+
+
 @pytest.mark.skipif(INSTALLED, reason="sentence_transformers is installed")
 def test_without_the_extra_the_message_says_what_to_install() -> None:
     with pytest.raises(ModelError, match=r"einstein-search\[transformer\]"):
@@ -79,4 +97,4 @@ def test_the_library_gives_unit_vectors_and_loads_the_same_model_again(tmp_path:
     again = load_transformer(folder, "cpu")
     assert again.fingerprint == model.fingerprint
     alone = np.concatenate([again.embed_texts([text]) for text in texts]).astype(np.float32)
-    assert np.allclose(alone, vectors, atol=2e-3)  # a batch is padded, and that says nothing
+    assert (np.einsum("ij,ij->i", alone, vectors) > 0.999).all()  # a batch is padded, and that says nothing

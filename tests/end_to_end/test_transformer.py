@@ -136,7 +136,9 @@ def test_a_late_answer_of_the_model_is_not_waited_for_and_told(make_home: MakeHo
     until(lambda: by_transformer(home, root), "the second model in the answer")
     question = "slowly, where is an automobile put away"
     answer = home.search(question, root, explain=True)
-    assert answer["warnings"] == ["tier 1 did not answer within 100 ms; meaning is that of tier 0 alone"]
+    assert answer["warnings"] == [
+        "the transformer model did not answer within 100 ms; the built-in one answers alone"
+    ]
     assert answer["hits"] and not any(hit["signals"].get("transformer", 0) > 0 for hit in answer["hits"])
     (home.at / "encoder").touch()
     until(lambda: by_transformer(home, root, question) == set(FILES), "the vector that was late")

@@ -156,7 +156,7 @@ def test_without_a_vector_of_the_question_the_answer_is_that_of_the_first_model_
     alone = corpus.search(QUESTION)
     assert [(hit.path, hit.line) for hit in silent.hits] == [(hit.path, hit.line) for hit in alone.hits]
     assert [hit.score for hit in silent.hits] == [hit.score for hit in alone.hits]
-    told = "tier 1 did not answer within 30 ms; meaning is that of tier 0 alone"
+    told = "the transformer model did not answer within 30 ms; the built-in one answers alone"
     assert told in silent.warnings and told not in alone.warnings
     assert second.asked == [QUESTION]  # once, for all that is made of it
 
