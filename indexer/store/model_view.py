@@ -8,6 +8,7 @@ rows from being written anew.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Iterable
@@ -101,18 +102,19 @@ class ModelReader:
     @classmethod
     def open(cls, directory: Path, *, dim: int) -> ModelReader:
         """Open the vectors of a model. Raises StoreError if there are none yet, StoreCorrupt."""
-        try:
-            env = Env.open(directory, writable=False, tables=TABLES)
-        except FileNotFoundError as error:
-            raise StoreError(f"there are no vectors in {directory} yet") from error
-        try:
+        with contextlib.ExitStack() as undo:
+            try:
+                env = Env.open(directory, writable=False, tables=TABLES)
+            except FileNotFoundError as error:
+                raise StoreError(f"there are no vectors in {directory} yet") from error
+            undo.callback(env.close)
             pool = Pool.open(directory / "pool", dim=dim, rows_max=0, writable=False)
+            undo.callback(pool.close)
             reader = cls(directory, env, pool)
-        except BaseException:
-            env.close()
-            raise
-        reader.refresh()
-        return reader
+            undo.callback(reader._lease.close)
+            reader.refresh()
+            undo.pop_all()
+            return reader
 
     def close(self) -> None:
         """Let go; a view that someone still holds stays readable."""
