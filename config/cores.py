@@ -98,6 +98,20 @@ def place_thread() -> None:
         _refused_threads.append(f"qos of thread {threading.current_thread().name}: {os.strerror(status)}")
 
 
+def step_back(machine: Machine | None = None) -> tuple[str, ...]:
+    """Place the calling thread alone as "merge" places a process; gives what was refused.
+
+    For work beside which another thread of the process answers somebody who waits. Without privileges there
+    is no way back from it.
+    """
+    if sys.platform == "darwin":
+        status = ctypes.CDLL(None).pthread_set_qos_class_self_np(_QOS["merge"], 0)
+        return (f"qos: {os.strerror(status)}",) if status else ()
+    steps = _steps_linux("merge", detect() if machine is None else machine)
+    tid = threading.get_native_id()
+    return tuple(f"{name}: {error}" for name, step in steps if (error := _refusal(step, [tid])))
+
+
 def report() -> dict[str, Any]:
     """For status: what was asked ("role", "asked", "refused") and what the system says of us now."""
     found: dict[str, Any] = {"role": "", "asked": [], "refused": []}
@@ -110,14 +124,25 @@ def report() -> dict[str, Any]:
 # ---- Linux
 
 
-def _place_linux(role: str, machine: Machine) -> Placement:
-    cpus = {
+def _cpus_linux(role: str, machine: Machine) -> tuple[int, ...]:
+    return {
         "query": machine.fast,
         "scan": machine.scanning,
         "background": machine.background,
         "merge": machine.background,
         "fast": machine.allowed,
     }[role]
+
+
+def _place_linux(role: str, machine: Machine) -> Placement:
+    steps = _steps_linux(role, machine)
+    refused = [f"{name}: {error}" for name, step in steps if (error := _refusal(step, _every_thread()))]
+    return Placement(role, _cpus_linux(role, machine), tuple(name for name, _ in steps), tuple(refused))
+
+
+def _steps_linux(role: str, machine: Machine) -> list[tuple[str, Callable[[int], None]]]:
+    """What is asked for a thread, by the name of each step."""
+    cpus = _cpus_linux(role, machine)
     os.environ.setdefault(CPUS_VARIABLE, cpu_text(machine.allowed))
     serves = role in ("query", "scan")
     policy, policy_name = (os.SCHED_OTHER, "other") if serves else (os.SCHED_BATCH, "batch")
@@ -131,16 +156,20 @@ def _place_linux(role: str, machine: Machine) -> Placement:
         (f"nice {nice}", lambda tid: os.setpriority(os.PRIO_PROCESS, tid, nice)),
         (f"io {_io_name(io)}", lambda tid: _ioprio_set(tid, io)),
     ]
-    refused = [f"{name}: {error}" for name, step in steps if (error := _for_every_thread(step))]
-    return Placement(role, cpus, tuple(name for name, _ in steps), tuple(refused))
+    return steps
 
 
-def _for_every_thread(step: Callable[[int], None]) -> str:
-    """Apply to every thread of this process; gives the first refusal or "". Later threads inherit."""
+def _every_thread() -> list[int]:
+    """Every thread of this process; later ones inherit."""
+    return sorted(int(entry.name) for entry in Path("/proc/self/task").iterdir())
+
+
+def _refusal(step: Callable[[int], None], tids: list[int]) -> str:
+    """Apply to threads; gives the first refusal or ""."""
     refusal = ""
-    for entry in sorted(Path("/proc/self/task").iterdir()):
+    for tid in tids:
         try:
-            step(int(entry.name))
+            step(tid)
         except ProcessLookupError:  # the thread ended meanwhile
             continue
         except OSError as error:

@@ -43,6 +43,16 @@ def pool_dir(version: int, fingerprint: str, environ: Mapping[str, str] | None =
     return store_dir(version, environ) / "pools" / fingerprint
 
 
+def transformer_dir(environ: Mapping[str, str] | None = None) -> Path:
+    """Vectors of tier 1, a directory for each model: by content, so they outlive the format of the index."""
+    return cache_dir(environ) / "transformer"
+
+
+def transformer_state(environ: Mapping[str, str] | None = None) -> Path:
+    """What the transformer process says of itself."""
+    return transformer_dir(environ) / "state.json"
+
+
 def lock_path(environ: Mapping[str, str] | None = None) -> Path:
     """The file a supervisor locks for life; it is never deleted."""
     return cache_dir(environ) / "daemon.lock"
@@ -81,6 +91,11 @@ def query_socket(environ: Mapping[str, str] | None = None) -> str:
 def writer_socket(environ: Mapping[str, str] | None = None) -> str:
     """Where the writer process listens for the query processes. Raises SocketPathTooLong."""
     return _checked_socket(_runtime(_environ(environ)) + "/w.sock")
+
+
+def transformer_socket(environ: Mapping[str, str] | None = None) -> str:
+    """Where the transformer process waits for questions. Raises SocketPathTooLong."""
+    return _checked_socket(_runtime(_environ(environ)) + "/t.sock")
 
 
 def ensure_private_dir(path: str | os.PathLike[str]) -> Path:

@@ -87,6 +87,14 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Transformer:
+    """The second embedding model, in the background."""
+
+    model: str
+    query_budget_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Query processes and the limits of one query."""
 
@@ -149,6 +157,7 @@ class Settings:
     store: Store
     pool: Pool
     model: Model
+    transformer: Transformer
     query: Query
     daemon: Daemon
     rank: Rank
@@ -171,6 +180,7 @@ _GROUPS: dict[str, type[Any]] = {
     "store": Store,
     "pool": Pool,
     "model": Model,
+    "transformer": Transformer,
     "query": Query,
     "daemon": Daemon,
     "rank": Rank,

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from config.threads import Thread
@@ -20,10 +21,21 @@ REPORT_FD = "EINSTEIN_REPORT_FD"  # write end: the bytes below
 LIFE_FD = "EINSTEIN_LIFE_FD"  # read end of a pipe that nobody writes; it ends with the supervisor
 SUPERVISOR_PID = "EINSTEIN_SUPERVISOR_PID"
 
+# "module:function" that gives an Embedder, instead of a model of the extra `transformer`; for tests alone.
+ENCODER = "EINSTEIN_TEST_ENCODER"
+
+TRANSFORMERS = "sentence_transformers"  # the library of the extra `transformer`
+NOTHING_TO_DO = 3  # exit status: not to be started again before the settings change
+
 READY = b"r"
 ACTIVE = b"a"
 _ACTIVE_EVERY_S = 1.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def transformer_wanted(model: str) -> bool:
+    """Whether a second model is set and its extra installed; to look for it imports nothing."""
+    return bool(model) and (ENCODER in os.environ or find_spec(TRANSFORMERS) is not None)
 
 
 def children_path(pid_path: Path) -> Path:

@@ -81,8 +81,11 @@ class Dispatcher:
         supervisor_pid: int = 0,
         facts: Params | None = None,
         counters: Callable[[], Params] = dict,
+        transformer_report: Callable[[], Params] = dict,
     ) -> None:
-        """facts: what `status` says of this process and never changes (model); counters: what does."""
+        """facts: what `status` says of this process and never changes (model); counters: what does;
+        transformer_report: what it says of the second model."""
+        self._transformer_report = transformer_report
         self.counters = counters
         self._settings = settings
         self._reader = reader
@@ -369,7 +372,8 @@ class Dispatcher:
             if root["id"] in snapshot.roots:
                 root |= root_contents(snapshot, root["id"])
         status["processes"] = self._processes() + status.get("processes", [])
-        return {**status, **self._facts, "kernel": self._engines.kernel_report(), "warnings": warnings}
+        beside = {"transformer": self._transformer_report(), "kernel": self._engines.kernel_report()}
+        return {**status, **self._facts, **beside, "warnings": warnings}
 
     def _status_without_writer(self) -> Params:
         snapshot = self._reader.snapshot()

@@ -19,6 +19,7 @@ from daemon.engines import Engines
 from daemon.handlers import Dispatcher
 from daemon.late_kernel import LateKernel
 from daemon.scanners import Scanners
+from daemon.transformer import Transformer
 from indexer.embed.static import SharedModel
 from indexer.store.board import Board
 from indexer.store.format import FORMAT_VERSION
@@ -47,6 +48,7 @@ class OpenIndex:
         if self.embedder is not None:
             self.kernel = LateKernel(settings.query.kernel, self.embedder.dim)
         self._settings = settings
+        self.transformer = Transformer(settings)
         self._stop = threading.Event()
         self.engines = Engines(self._make_engine, settings.query.threads, self._kernel_report)
         self.scanners = Scanners(settings.query.scan_processes or machine.detect().scan_processes())
@@ -59,6 +61,7 @@ class OpenIndex:
             scanners=self.scanners,
             supervisor_pid=supervisor_pid,
             facts={"model": self._model_report()},
+            transformer_report=self.transformer.report,
         )
         self._refresher = Thread(target=self._refresh, name="refresh", daemon=True)
         self._refresher.start()
@@ -68,6 +71,7 @@ class OpenIndex:
         self._stop.set()
         self._refresher.join(REFRESH_S * 5)
         self.scanners.close()
+        self.transformer.close()
         self.reader.close()
         if self.pool is not None:
             self.pool.close()
@@ -81,6 +85,7 @@ class OpenIndex:
             kernel=self.kernel,
             board=self.board,
             elsewhere=self.scanners,
+            second=self.transformer,
         )
 
     def _kernel_report(self) -> dict[str, Any]:
@@ -111,7 +116,7 @@ class OpenIndex:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             try:
-                self.reader.snapshot()
+                self.transformer.refresh(self.reader.snapshot().segment_set)
                 failed = False
             except EinsteinError as error:
                 if not failed:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import selectors
 import signal
@@ -30,7 +31,16 @@ from config.errors import AlreadyRunning, ConfigError, DaemonUnavailable, Einste
 from config.processes import is_alive
 from config.settings import Settings
 from daemon import wire
-from daemon.child import ACTIVE, LIFE_FD, READY, REPORT_FD, SUPERVISOR_PID, children_path
+from daemon.child import (
+    ACTIVE,
+    LIFE_FD,
+    NOTHING_TO_DO,
+    READY,
+    REPORT_FD,
+    SUPERVISOR_PID,
+    children_path,
+    transformer_wanted,
+)
 from daemon.client import READY_FD
 from daemon.listening import listen
 from daemon.logfile import LogFile, LogFileHandler
@@ -61,14 +71,17 @@ class Plan:
     log_bytes_max: int
     backoff_s: float
     idle_exit_s: float  # 0: never
+    transformer: tuple[str, ...] = ()  # command; empty: there is none
 
     @classmethod
     def of(cls, settings: Settings) -> Plan:
         """Return the plan of this user. Raises SocketPathTooLong, ConfigError."""
         python = (sys.executable, "-P", "-m")
+        has_transformer = transformer_wanted(settings.transformer.model)
         return cls(
             writer=(*python, "daemon.writer"),
             query=(*python, "daemon.server"),
+            transformer=(*python, "daemon.transformer_process") if has_transformer else (),
             n_query=settings.query.processes or machine.detect().query_processes(),
             socket_path=paths.query_socket(),
             lock_path=paths.lock_path(),
@@ -122,7 +135,9 @@ class Supervisor:
         os.set_blocking(self._log_read, False)
         self._writer = Child("writer", plan.writer)
         self._queries = [Child(f"query {i}", plan.query) for i in range(1, plan.n_query + 1)]
-        self._children = [*self._queries, self._writer]  # somebody waits for the first ones
+        self._transformers = [Child("transformer", plan.transformer)] if plan.transformer else []
+        # Somebody waits for the first ones.
+        self._children = [*self._queries, self._writer, *self._transformers]
         self._selector = selectors.DefaultSelector()
         self._stop_signals = 0
         self._active_at = time.monotonic()
@@ -185,6 +200,7 @@ class Supervisor:
     def _timeout(self) -> float | None:
         now = time.monotonic()
         times = [child.start_at for child in self._children if child.process is None]
+        times = [each for each in times if each < math.inf]
         if self._plan.idle_exit_s and self._told_ready:
             times.append(self._active_at + self._plan.idle_exit_s + 0.01)
         if self._serving_since and not self._told_ready:
@@ -204,7 +220,7 @@ class Supervisor:
         handed = [write_end, self._life_read]
         if child is self._writer:
             handed.append(self._lock_fd)
-        else:
+        elif child in self._queries:
             handed.append(self._listener.fileno())
             env[LISTEN_FD] = str(self._listener.fileno())
         child.started_at = time.monotonic()
@@ -265,6 +281,9 @@ class Supervisor:
             log.warning("%s (process %d) %s", child.name, child.process.pid, how)
             child.process = None
             self._close_report(child)
+            if status == NOTHING_TO_DO and child in self._transformers:
+                child.start_at = math.inf
+                continue
             self._plan_restart(child)
             child.ready = False
 
@@ -276,7 +295,7 @@ class Supervisor:
             delay = 0.0  # it worked: the first time, nobody shall wait
         child.start_at = now + delay
         hopeless = child.failures >= FAILED_STARTS_MAX and not any(c.was_ready for c in self._queries)
-        if child is not self._writer and hopeless:
+        if child in self._queries and hopeless:
             self._copy_log()
             raise DaemonUnavailable(
                 f"the query processes end before they are ready; {self._plan.log_path} says why"
@@ -314,7 +333,7 @@ class Supervisor:
         self._stop_signals = max(self._stop_signals, 1)
         Path(self._plan.socket_path).unlink(missing_ok=True)
         self._listener.close()
-        self._end_children(self._queries, QUERY_DRAIN_S)
+        self._end_children([*self._queries, *self._transformers], QUERY_DRAIN_S)
         self._end_children([self._writer], WRITER_DRAIN_S)
         self._selector.close()
         self._copy_log()

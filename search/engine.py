@@ -59,6 +59,7 @@ from search.rank import PER_FILE, Asked, fuse
 from search.recognise import recognise
 from search.results import FIRST, Results
 from search.retrieve import DOCS_MAX, Lists, retrieve
+from search.second import SecondModel
 from search.shape import WHY
 from search.similar import is_by_example, joined, shared_words
 from search.trust import States, trust
@@ -83,6 +84,7 @@ class Engine:
         board: States | None = None,
         now: Callable[[], float] = time.time,
         elsewhere: Elsewhere | None = None,
+        second: SecondModel | None = None,
     ) -> None:
         """Without pool, embedder or kernel there is no meaning: words alone answer, and a warning says so."""
         self._reader = reader
@@ -92,7 +94,7 @@ class Engine:
         self._elsewhere = elsewhere
         self._changed = ChangedFiles()
         self._facts: dict[int, RootFacts] = {}
-        self._meanings = Meanings(pool, embedder, kernel, settings.rank)
+        self._meanings = Meanings(pool, embedder, kernel, settings.rank, second)
 
     def search(self, request: SearchRequest, cancel: Flag | None = None) -> Answer:
         """Answer one question.
@@ -129,7 +131,12 @@ class Engine:
         hits = self._hits(plan, slots, table, search, request, disk)
         if not hits and budget.over():
             raise DeadlineExceeded(f"nothing was found within {request.deadline_ms} ms; narrow the query")
-        notes = ("there is no model, so meaning was searched by words alone",) if ranked.unranked else ()
+        notes = ["there is no model, so meaning was searched by words alone"] if ranked.unranked else []
+        if ranked.second.silent:
+            budget_ms = self._settings.transformer.query_budget_ms
+            notes.append(
+                f"the transformer model did not answer within {budget_ms} ms; the built-in one answers alone"
+            )
         live = disk.count("changed"), disk.count("gone")
         standing = trust(self._board, state, search.stops, *live, notes, structural=plan.structural)
         return Answer(
@@ -239,7 +246,8 @@ class Engine:
         ranking = fuse(known, self._settings.rank, PER_FILE)
         if asks and not is_by_example(plan):
             cosines = partial(search.ranked.as_wholes, plan.meant)
-            about = about_files(search.snapshot, search.facts, table, plan.words, cosines)
+            second = partial(search.ranked.second.as_wholes, plan.meant)
+            about = about_files(search.snapshot, search.facts, table, plan.words, cosines, second)
             ranking = rank_files(known, about, ranking, shipped_weights())
         if is_by_example(plan):
             code = search.ranked.code_of(plan.ranked[0].term)

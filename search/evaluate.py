@@ -58,6 +58,7 @@ from search.query import Meaning, Similar
 from search.reading import Reading
 from search.regex_syntax import can_be_empty
 from search.regex_trigrams import TrigramQuery, conjunction
+from search.second import SecondMeaning
 from search.symbol import definitions_of_kind, find_definitions, find_references, name_query
 from search.text import Order, TextMatches, search_docs
 
@@ -89,6 +90,11 @@ class RankedRetriever(Protocol):
 
     def as_wholes(self, text: str, docs: I64) -> F32:
         """Return the cosine of a text and each document as a whole; -inf where there is no vector."""
+        ...
+
+    @property
+    def second(self) -> SecondMeaning:
+        """The second model."""
         ...
 
 

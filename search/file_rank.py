@@ -29,6 +29,9 @@ WEIGHTS = Path(__file__).with_name("file_rank.toml")
 CHUNKS_MAX = 8.0
 DEPTH_MAX = 8.0
 COSINE_RANGE = np.float32(0.5)  # a file so far behind the nearest one gets nothing for its meaning
+# Of meaning, where a file has vectors of the second model too. With MiniLM 0.2 to 0.5 are alike, and 1 is
+# worse than without it (benchmarks/transformer.py).
+SECOND_SHARE = np.float32(0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class AboutFiles:
     named_so: Bool  # the question is one word, and the name
     depth: F32  # directories above
     cosine: F32  # of the question and the file as a whole, by meaning; -inf if unknown
+    second_cosine: F32  # the same by the second model; -inf where not all of the file has its vectors
     defines_identifier: Bool  # it defines a name that the question spells as code does
 
 
@@ -92,24 +96,22 @@ def words(features: Features, files: Files) -> F32:
 
 def words_and_meaning(features: Features, files: Files) -> F32:
     """The chunk that is best by words and meaning together, or by what was asked of the two."""
-    asked = [relative(features, name) for name in ("lexical", "semantic") if name in features.found]
+    asked = [relative(features, "lexical")] if "lexical" in features.found else []
+    asked += [_meaning(features, files)] if "semantic" in features.found else []
     together = sum(asked, np.zeros(len(features.slot), np.float32))
     return files.best(together) / np.float32(max(1, len(asked)))
 
 
 def meaning_again(features: Features, files: Files) -> F32:
     """The second best chunk by meaning: one may be chance."""
-    return files.second(relative(features, "semantic"))
+    return files.second(_meaning(features, files))
 
 
 def meaning_of_file(_: Features, files: Files) -> F32:
     """How near the file as a whole is by meaning, beside the nearest file."""
-    cosine = files.about.cosine[files.first]
-    nearest = cosine.max(initial=-np.inf)
-    if not np.isfinite(nearest):
-        return np.zeros(files.n, np.float32)
-    value: F32 = np.clip(1 + (cosine - nearest) / COSINE_RANGE, 0, 1).astype(np.float32)
-    return value
+    by_first = _beside_nearest(files.about.cosine[files.first])
+    second = files.about.second_cosine[files.first]
+    return _shared(by_first, _beside_nearest(second), np.isfinite(second))
 
 
 def named(_: Features, files: Files) -> F32:
@@ -253,6 +255,29 @@ def _given(features: Features, retriever: str) -> F32:
     if found is None:
         return np.zeros(len(features.slot), np.float32)
     return np.where(np.isfinite(found), found, np.float32(0))
+
+
+def _meaning(features: Features, files: Files) -> F32:
+    """Return how near each candidate is by meaning, 0..1: by both models where its file has both.
+
+    Each model's cosines are taken beside its own best, so that they are not compared with the other's.
+    """
+    first, second = relative(features, "semantic"), relative(features, "transformer")
+    return _shared(first, second, np.isfinite(files.about.second_cosine))
+
+
+def _shared(first: F32, second: F32, has_second: Bool) -> F32:
+    mixed: F32 = np.where(has_second, first + SECOND_SHARE * (second - first), first).astype(np.float32)
+    return mixed
+
+
+def _beside_nearest(cosine: F32) -> F32:
+    """Return 1 for the greatest cosine, and less the further others are behind; 0 where none is known."""
+    nearest = cosine.max(initial=-np.inf)
+    if not np.isfinite(nearest):
+        return np.zeros(len(cosine), np.float32)
+    value: F32 = np.clip(1 + (cosine - nearest) / COSINE_RANGE, 0, 1).astype(np.float32)
+    return value
 
 
 def _saturated(value: F32, most: float) -> F32:

@@ -158,10 +158,12 @@ def about_files(
     candidates: Candidates,
     words: tuple[str, ...],
     cosines: Callable[[I64], F32],
+    second_cosines: Callable[[I64], F32],
 ) -> AboutFiles:
     """Return what is known of the files of the candidates beside the question.
 
-    cosines  the question and some documents as a whole, by meaning; -inf if unknown
+    cosines         the question and some documents as a whole, by meaning; -inf if unknown
+    second_cosines  the same by the second model
     """
     docs = distinct(candidates.doc)
     plain = [
@@ -175,6 +177,7 @@ def about_files(
         named_so=says.alone,
         depth=says.depth,
         cosine=cosines(docs)[docs.searchsorted(candidates.doc)],
+        second_cosine=second_cosines(docs)[docs.searchsorted(candidates.doc)],
         defines_identifier=np.isin(candidates.doc, _defining_documents(snapshot, words)),
     )
 

@@ -1,7 +1,7 @@
 """Ranked terms of a query: chunks that mean something, or that are like some code (`similar`).
 
 Vectors find what is said in other words, BM25 what is said in the same; below OR and NOT, where a ranked term
-has to be a set, the two lists are joined by reciprocal rank. Filters become a mask of pool rows before the
+has to be a set, the lists are joined by reciprocal rank. Filters become a mask of pool rows before the
 kernel looks for the best, so a narrow filter loses nothing.
 """
 
@@ -27,6 +27,7 @@ from search.kernels.contract import Kernel
 from search.lexical import Scored, Term, TermLists, best_chunks, query_terms
 from search.places import chunk_places, chunks_at
 from search.query import Meaning, Similar
+from search.second import SecondMeaning, SecondModel
 from search.semantic import embed_query
 from search.similar import Example
 
@@ -40,8 +41,14 @@ class Meanings:
     """The model, the pool and the kernel of a query process; `of` binds them to one query."""
 
     def __init__(
-        self, pool: Pool | None, embedder: Embedder | None, kernel: Kernel | None, weights: Rank
+        self,
+        pool: Pool | None,
+        embedder: Embedder | None,
+        kernel: Kernel | None,
+        weights: Rank,
+        second: SecondModel | None = None,
     ) -> None:
+        self.second = second
         self.pool = pool
         self.kernel = kernel
         self.weights = weights
@@ -81,6 +88,7 @@ class RankedTerms:
         self._budget = budget
         self._below = below.encode("utf-8", "surrogateescape")
         self._terms: dict[Meaning | Similar, TermLists] = {}
+        self.second = SecondMeaning(meanings.second, snapshot, meanings.kernel)
         self.unranked = False  # vectors were asked for and there are none
 
     def rank(self, term: Meaning | Similar, doc_mask: Bool, n: int) -> tuple[I64, F32]:
@@ -88,9 +96,12 @@ class RankedTerms:
         by_vector = self.nearest(term, doc_mask, n)[0]
         scored = self.by_words(term, doc_mask, n)
         k = self._meanings.weights.rrf_k
-        chunk, which = np.unique(np.concatenate((by_vector, scored.chunk)), return_inverse=True)
+        lists = [by_vector, scored.chunk]
+        if isinstance(term, Meaning):
+            lists.append(self.second.nearest(term.text, doc_mask, n)[0])
+        chunk, which = np.unique(np.concatenate(lists), return_inverse=True)
         total = np.zeros(len(chunk), np.float32)
-        gained = np.concatenate((_reciprocal(len(by_vector), k), _reciprocal(len(scored.chunk), k)))
+        gained = np.concatenate([_reciprocal(len(each), k) for each in lists])
         np.add.at(total, which, gained)
         order = np.lexsort((chunk, -total))[:n]
         return chunk[order], total[order]
@@ -177,7 +188,8 @@ class RankedTerms:
         if not text or not self._meanings.ready:
             return np.full(len(docs), -np.inf, np.float32)
         assert self._meanings.pool is not None
-        return semantic.as_wholes(self._snapshot, self._meanings.pool, self._meanings.embed(text), docs)
+        vectors = self._meanings.pool.vectors
+        return semantic.as_wholes(self._snapshot, vectors, self._meanings.embed(text), docs)
 
     def _chunk_of(self, term: Similar) -> int:
         """Return the chunk at path:line. Raises UsageError."""

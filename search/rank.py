@@ -111,7 +111,7 @@ def retriever_weight(name: str, weights: Rank) -> float:
             return weights.text_weight
         case "lexical":
             return weights.lexical_weight
-        case "semantic":
+        case "semantic" | "transformer":
             return weights.semantic_weight
         case _:
             return 1.0

@@ -10,6 +10,7 @@ from config.settings import Rank
 from indexer.records import F32, I64, Bool
 from search.evaluate import Limits, Search, chunks_of_kinds, matcher_of, restrict_to_kinds, search_texts
 from search.gather import ChunkList, path_scores
+from search.lex import quote
 from search.lexical import best_chunks
 from search.places import Places, join_places, no_places
 from search.plan import Plan, Ranked, Source
@@ -54,7 +55,17 @@ def retrieve(plan: Plan, slots: Bool, search: Search, weights: Rank, limit: int)
         start = search.budget.spent_ms()
         found = run.one(source)
         search.step(str(source), start, np.count_nonzero(slots), found)
+        term = _meant(source)
+        if term is not None and search.ranked.second.is_there:
+            run.transformer(term)
     return lists
+
+
+def _meant(source: Ranked | Source) -> Meaning | None:
+    """Return what a source looks for by its meaning, None if it does not."""
+    if isinstance(source, Ranked):
+        return source.term if isinstance(source.term, Meaning) else None
+    return Meaning(" ".join(source.words)) if source.name == "semantic" else None
 
 
 @dataclass
@@ -156,6 +167,14 @@ class _Run:
             search.facts.path_documents,
         )
         return self._add_chunks("lexical", scored.chunk, scored.score)
+
+    def transformer(self, term: Meaning) -> None:
+        """Add what is near by the second model, as a list and a step of its own."""
+        second, start = self.search.ranked.second, self.search.budget.spent_ms()
+        found = self._add_chunks("transformer", *second.nearest(term.text, self.mask, self._n()))
+        note = "no vector of the question in time" if second.silent else ""
+        files = np.count_nonzero(self.mask & second.has_vectors)
+        self.search.step(f"transformer({quote(term.text)})", start, files, found, note)
 
     def _add_chunks(self, name: str, chunk: I64, score: F32) -> int:
         if self.plan.kinds:

@@ -7,13 +7,14 @@ here, because only the chunks of allowed documents are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from indexer.embed.contract import Embedder
 from indexer.native.nearest import score_wholes
-from indexer.records import F16, F32, I64, U8, Bool
+from indexer.records import F16, F32, I64, U8, U32, Bool
 from indexer.store.format import NO_ROW
 from indexer.words import spread_ranges
 from search.kernels.contract import Kernel
@@ -79,16 +80,19 @@ def nearest(
     return chunks[keep], scores[keep]
 
 
-def as_wholes(snapshot: Snapshot, pool: Vectors, query: F32, docs: I64) -> F32:
+def as_wholes(
+    snapshot: Snapshot, vectors: F16, query: F32, docs: I64, tables: Mapping[int, U32] | None = None
+) -> F32:
     """Return the cosine of a unit vector and each document as a whole, the sum of its chunks: float32 [docs].
+
+    vectors  of the pool whose rows the segments name, or, with `tables`, those: by number of segment
 
     Of a long document CHUNKS_OF_WHOLE chunks stand for all. A document without vectors has -inf.
     """
     cosine = np.full(len(docs), -np.inf, np.float32)
     for segment, _, positions, ordinals in by_segment(snapshot, docs):
-        cosine[positions] = score_wholes(
-            query, pool.vectors, segment.doc_chunk, segment.chunk_row, ordinals, CHUNKS_OF_WHOLE
-        )
+        rows = segment.chunk_row if tables is None else tables[segment.id]
+        cosine[positions] = score_wholes(query, vectors, segment.doc_chunk, rows, ordinals, CHUNKS_OF_WHOLE)
     return cosine
 
 

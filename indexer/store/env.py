@@ -108,7 +108,9 @@ class Env:
         self._tables = tables
 
     @classmethod
-    def open(cls, store_dir: Path, *, map_gib: int = 64, writable: bool) -> Env:
+    def open(
+        cls, store_dir: Path, *, map_gib: int = 64, writable: bool, tables: tuple[str, ...] = TABLES
+    ) -> Env:
         """Open a store's catalog; a writer creates it. Raises FileNotFoundError, StoreCorrupt, StoreFull."""
         directory = store_dir / "catalog"
         if writable:
@@ -117,13 +119,13 @@ class Env:
             raise FileNotFoundError(directory / "data.mdb")
         path = directory.resolve()
         with _translated(f"opening the catalog {directory}"):
-            environment, key = _shared(path, map_gib, writable)
+            environment, key = _shared(path, map_gib, writable, len(tables))
             try:
-                tables = _open_tables(environment, writable)
+                opened = _open_tables(environment, writable, tables)
             except BaseException:
                 _release(key)
                 raise
-        return cls(key, environment, tables)
+        return cls(key, environment, opened)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -180,7 +182,7 @@ def _translated(doing: str) -> Iterator[None]:
         raise StoreError(f"{doing}: {error}") from error
 
 
-def _shared(path: Path, map_gib: int, writable: bool) -> tuple[lmdb.Environment, Key]:
+def _shared(path: Path, map_gib: int, writable: bool, n_tables: int) -> tuple[lmdb.Environment, Key]:
     key = (path, _inode(path))
     known = _opened.get(key)
     if known is not None:
@@ -196,7 +198,7 @@ def _shared(path: Path, map_gib: int, writable: bool) -> tuple[lmdb.Environment,
         readonly=not writable,
         metasync=False,
         max_readers=_READERS_MAX,
-        max_dbs=len(TABLES),
+        max_dbs=n_tables,
         mode=0o600,
         **options,
     )
@@ -217,8 +219,8 @@ def _release(key: Key) -> None:
         environment.close()
 
 
-def _open_tables(environment: lmdb.Environment, writable: bool) -> dict[str, Any]:
+def _open_tables(environment: lmdb.Environment, writable: bool, tables: tuple[str, ...]) -> dict[str, Any]:
     try:
-        return {name: environment.open_db(name.encode(), create=writable) for name in TABLES}
+        return {name: environment.open_db(name.encode(), create=writable) for name in tables}
     except (lmdb.NotFoundError, lmdb.ReadonlyError) as error:
         raise StoreCorrupt(f"the catalog lacks a table: {error}") from error

@@ -22,6 +22,9 @@ POINTS = (
     "merge-before-commit",
     "merge-after-commit",  # the merged segment is published, the old files are still there
     "reclaimed",  # freed rows went back to the pool
+    "model-vectors-written",  # vectors of a second model are written and flushed, nothing points at them
+    "model-vectors-before-commit",
+    "model-vectors-committed",  # published; freed rows are not yet remembered as such
 )
 
 _name, _, _passes = os.environ.get(VARIABLE, "").partition(":")

@@ -96,6 +96,45 @@ def test_linux_query_processes_keep_their_priority() -> None:
     assert query["nice"] == os.getpriority(os.PRIO_PROCESS, 0)
 
 
+ONE_THREAD = """
+import json, os, threading
+from config import cores
+from config.machine import detect
+cores.place("scan", detect())
+found = {}
+def placement(tid):
+    nice = os.getpriority(os.PRIO_PROCESS, tid)
+    return [os.sched_getscheduler(tid), sorted(os.sched_getaffinity(tid)), nice]
+def work():
+    refused = cores.step_back(detect())
+    tid = threading.get_native_id()
+    own = placement(tid)
+    found.update(refused=refused, own=own)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+found["main"] = placement(0)
+print(json.dumps(found))
+"""
+
+
+@linux_only
+def test_linux_one_thread_can_step_back_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_THREAD],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    here = detect()
+    nice = max(cores.SCAN_NICE, os.getpriority(os.PRIO_PROCESS, 0))
+    assert found["own"] == [os.SCHED_IDLE, list(here.background), cores.MERGE_NICE]
+    assert found["main"] == [os.SCHED_OTHER, list(here.scanning), nice]
+    assert found["refused"] == []
+
+
 @pytest.mark.parametrize(
     ("role", "darwin_bg", "qos"),
     [

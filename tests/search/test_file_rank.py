@@ -20,7 +20,13 @@ ONLY = dict.fromkeys(SIGNALS, 0.0)
 def about(n: int, **columns: object) -> AboutFiles:
     no, zero = np.zeros(n, np.bool_), np.zeros(n, np.float32)
     plain = AboutFiles(
-        name_cover=zero, path_asked=zero, named_so=no, depth=zero, cosine=zero, defines_identifier=no
+        name_cover=zero,
+        path_asked=zero,
+        named_so=no,
+        depth=zero,
+        cosine=zero,
+        second_cosine=np.full(n, -np.inf, np.float32),
+        defines_identifier=no,
     )
     return replace(plain, **columns)  # type: ignore[arg-type]
 

@@ -102,7 +102,7 @@ def test_documents_as_wholes_equal_a_loop_over_their_chunks(index: SmallIndex) -
         query /= np.linalg.norm(query)
         for docs in masks(snapshot):
             numbers = np.flatnonzero(docs)
-            found = as_wholes(snapshot, index.pool, query, numbers)
+            found = as_wholes(snapshot, index.pool.vectors, query, numbers)
             for number, cosine in zip(numbers.tolist(), found.tolist(), strict=True):
                 segment, ordinal = snapshot.locate_doc(number)
                 total = np.zeros(DIM)
@@ -120,7 +120,7 @@ def test_a_document_without_vectors_is_near_to_nothing(tmp_path: Path) -> None:
         snapshot = made.snapshot()
         view = snapshot.roots[root]
         docs = np.array([view.file_doc[view.slot_of(name)] for name in (b"empty", b"full")])
-        found = as_wholes(snapshot, made.pool, np.ones(DIM, np.float32), docs)
+        found = as_wholes(snapshot, made.pool.vectors, np.ones(DIM, np.float32), docs)
         assert found[0] == -np.inf and np.isfinite(found[1])
 
 
