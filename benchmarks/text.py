@@ -71,7 +71,8 @@ RECV_BYTES = 1 << 20
 HEAD_BYTES = 100  # of a message: enough to see whether it is a notification
 
 TRIGRAM_SECTIONS = ("tri_",)
-OTHER_SECTIONS = ("name_", "doc_def", "def_", "ref_", "doc_chunk", "chunk_")  # symbols, references, vectors
+# Symbols, references, vectors.
+OTHER_SECTIONS = ("name_", "doc_def", "def_", "ref_", "doc_edge", "edge_", "doc_chunk", "chunk_")
 
 
 def main() -> int:

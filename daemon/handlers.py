@@ -29,7 +29,7 @@ from daemon.engines import Engines
 from daemon.link import call_writer
 from daemon.scan import shortened
 from daemon.scanners import Scanners
-from search.answer import PER_FILE, Answer, SearchRequest, Shown
+from search.answer import OF_FILE_MAX, Answer, SearchRequest, Shown
 from search.batch import PatternSpec
 from search.duplicates import THRESHOLD, DuplicatesRequest
 from search.file_finder import FileFinder, FilesAnswer, FilesRequest
@@ -134,7 +134,7 @@ class Dispatcher:
             globs=tuple(params.get("globs", ())),
             context=params.get("context", 0),
             whole=params.get("whole", False),
-            per_file=params.get("per_file", PER_FILE),
+            per_file=params.get("per_file", OF_FILE_MAX),
             explain=params.get("explain", False),
             deadline_ms=params.get("deadline_ms") or self._settings.query.deadline_ms,
             shown=self._shown(params, "snippet", "snippet_path", "snippet_line"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-PER_FILE = 2  # hits of one file among the first ones of a question
+OF_FILE_MAX = 2  # hits of one file among the first ones of a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SearchRequest:
     globs: tuple[str, ...] = ()  # as ripgrep's -g: "!" excludes
     context: int = 0  # lines around each hit in the snippet
     whole: bool = False  # the snippet is all that a hit stands for, 80 lines of it at most
-    per_file: int = PER_FILE  # hits of one file among the first ten of a question; 0: any number
+    per_file: int = OF_FILE_MAX  # hits of one file among the first ten of a question; 0: any number
     explain: bool = False
     deadline_ms: int = 5000
     shown: Shown | None = None  # the answers are code like this
