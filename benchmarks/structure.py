@@ -134,8 +134,9 @@ def check(question: Question, value: str, answer: dict[str, Any]) -> None:
     if answer["incomplete"] or (not hits and not question.empty):
         raise SystemExit(f"{question.field}:{value}: {len(hits)} hits, incomplete: {answer['incomplete']}")
     if question.field in ("ref", "callers", "imports"):
+        wanted = re.split(r"[/.]", value)[-1].lower()  # a name in small letters is found in any case
         for hit in hits:
-            if not any(re.split(r"[/.]", value)[-1] in line["text"] for line in hit["lines"]):
+            if not any(wanted in line["text"].lower() for line in hit["lines"]):
                 raise SystemExit(f"{question.field}:{value}: {hit['path']}:{hit['line']} does not have it")
 
 

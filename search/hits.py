@@ -269,7 +269,7 @@ class HitMaker:
             high = max(high, int(segment.def_end[row.definition]))
         place = self._place(row, low, high)
         if self._style.whole and row.definition >= 0:
-            return replace(place, lines=_all_lines(place))
+            return replace(place, lines=_all_lines(place), marks=((place.start, place.end),))
         return place
 
     def _place(self, row: _Row, low: int, high: int) -> _Place:

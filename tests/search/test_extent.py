@@ -91,6 +91,13 @@ def test_a_definition_is_shown_from_its_first_line_to_its_last(corpus: Corpus) -
     assert any(line.text.startswith("def lock_valve") for line in hit.lines)
 
 
+def test_a_whole_symbol_shows_its_name_among_all_lines(corpus: Corpus) -> None:
+    hit = corpus.search("def:kept path:market", whole=True).hits[0]
+    assert [line.number for line in hit.lines] == list(range(hit.start_line, hit.end_line + 1))
+    (named,) = [line for line in hit.lines if line.is_match]
+    assert [named.text[a:b] for a, b in named.ranges] == ["kept"]
+
+
 def test_a_long_definition_is_shown_by_a_part_of_it(corpus: Corpus) -> None:
     hits = [hit for hit in corpus.search(QUESTIONS[3], limit=10).hits if hit.path == "pkg/graph.py"]
     assert hits
