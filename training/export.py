@@ -1,6 +1,6 @@
 """Make the file that ships of a trained model: int8 rows with a scale each.
 
-    python -m training.export --model FILE [--out indexer/embed/static-model.bin] [--record FILE]
+    python -m training.export --model FILE [--out FILE] [--record FILE]
         [--benchmark FOLDER --repos CHECKOUTS]
 
 With a benchmark the record also says what the vectors alone make of its questions, before and after rounding.
@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.quality import scorer
-from indexer.embed.static import FORMAT, MODEL_FILE, StaticModel, load_static_model, write_static_model
+from indexer.embed.static import MODEL_FILE, StaticModel, load_static_model, write_static_model
 from indexer.records import F32
 from training import bench
 
 NAME = "static-code"
+KIND = "static1"  # how a text's vector comes from the table; the layout of the file does not change it
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def export(path: Path, name: str, tokens: Sequence[str], vectors: npt.ArrayLike,
     rows = np.rint(vectors / scales[:, None]).astype(np.int8)
     content = rows.tobytes() + scales.tobytes() + "\n".join(tokens).encode() + f"{damping}".encode()
     digest = hashlib.blake2b(content, digest_size=8).hexdigest()
-    fingerprint = f"static{FORMAT}-{vectors.shape[1]}-{digest}"
+    fingerprint = f"{KIND}-{vectors.shape[1]}-{digest}"
     write_static_model(
         path,
         name=name,

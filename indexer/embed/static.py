@@ -3,12 +3,14 @@
 The model is one file that is mapped, not read: the token table is shared by all processes and costs each of
 them only the dictionary of its tokens. How it is made: training/distil.py.
 
-    line 1   JSON: format, name, dim, n_tokens, damping, fingerprint; padded with spaces to a multiple of 64
-    bytes,
-             line end included
-    rows     int8 [n_tokens, dim]
-    scales   float32 [n_tokens]: a token's vector, weight included, is its row times its scale
-    tokens   UTF-8, one a line, "##" before those that continue a word
+It is a safetensors file (u64 length of a JSON header, the header, the tensors one behind the other), read
+without that library, whose loader would copy it:
+
+    scales   F32 [n_tokens]: a token's vector, weight included, is its row times its scale
+    rows     I8 [n_tokens, dim]
+    tokens   U8: UTF-8, one a line, "##" before those that continue a word
+    __metadata__   format, name, damping, fingerprint; the header is padded so that tensors begin at a
+             multiple of 64 bytes
 
 A word (indexer.words) has the tokens of its parts. A chunk has the tokens of its words; a token that occurs
 n times counts n ** damping, because the tenth `ptr` says less than the first. The sum is done as a product
@@ -19,6 +21,7 @@ in the block, dim].
 from __future__ import annotations
 
 import json
+import struct
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -37,9 +40,11 @@ from indexer.records import F16, F32, U32
 from indexer.vocabulary import Growing, Vocabulary
 from indexer.words import parts, spread_ranges, words
 
-FORMAT = 1
-MODEL_FILE = Path(__file__).with_name("static-model.bin")
+FORMAT = 2
+MODEL_FILE = Path(__file__).with_name("static-model.safetensors")
 ALIGN = 64
+LENGTH = struct.Struct("<Q")  # of the header
+HEADER_BYTES_MAX = 1 << 16
 BLOCK_CHUNKS = 64  # few enough that their distinct tokens, some 1500, stay in the cache as vectors
 TEXTS_VOCABULARY = 20_000  # words kept between calls of embed_texts
 QUERY_BYTES_MAX = 1_000  # of a single text whose words are looked at one by one
@@ -48,19 +53,21 @@ QUERY_BYTES_MAX = 1_000  # of a single text whose words are looked at one by one
 def load_static_model(path: Path = MODEL_FILE) -> StaticModel:
     """Map the model that comes with the package; about 20 ms. Raises ModelError."""
     header = _read_header(path)
-    n, dim, start = header.n_tokens, header.dim, header.nbytes
+    n, dim = header.n_tokens, header.dim
     try:
         data = np.memmap(path, np.uint8, "r")
-        scales_at = start + n * dim
-        tokens_at = scales_at + 4 * n
+        if len(data) != header.end:
+            raise ModelError(f"{path} has {len(data)} bytes of {header.end}; install the package again")
+        rows_at = header.nbytes + 4 * n
+        tokens_at = rows_at + n * dim
         tokens = data[tokens_at:].tobytes().decode().split("\n")
         if len(tokens) != n:
             raise ModelError(f"{path} names {len(tokens)} tokens of {n}; install the package again")
         return StaticModel(
             name=header.name,
             fingerprint=header.fingerprint,
-            rows=data[start:scales_at].view(np.int8).reshape(n, dim),
-            scales=data[scales_at:tokens_at].view(np.float32),
+            rows=data[rows_at:tokens_at].view(np.int8).reshape(n, dim),
+            scales=data[header.nbytes : rows_at].view(np.float32),
             tokens=tokens,
             damping=header.damping,
         )
@@ -70,33 +77,47 @@ def load_static_model(path: Path = MODEL_FILE) -> StaticModel:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The first line of a model file."""
+    """What stands before the tensors of a model file."""
 
     name: str
     fingerprint: str
     dim: int
     n_tokens: int
     damping: float
-    nbytes: int  # of the line
+    nbytes: int  # of it, its length included
+    end: int  # bytes of the file
 
 
 def _read_header(path: Path) -> _Header:
     try:
         with path.open("rb") as file:
-            line = file.readline(4096)
-        said = json.loads(line)
-        if said["format"] != FORMAT:
-            raise ModelError(f"{path} has format {said['format']}, this version reads {FORMAT}")
+            (nbytes,) = LENGTH.unpack(file.read(LENGTH.size))
+            if nbytes > HEADER_BYTES_MAX:
+                raise ValueError(f"its header has {nbytes} bytes")
+            said = json.loads(file.read(nbytes))
+        about = said["__metadata__"]
+        if about["format"] != str(FORMAT):
+            raise ModelError(f"{path} has format {about['format']}, this version reads {FORMAT}")
+        n_tokens, dim = said["rows"]["shape"]
+        places = _places(int(n_tokens), int(dim))
+        if any(said[name]["data_offsets"][:1] != [start] for name, start in places.items()):
+            raise ValueError("its tensors lie elsewhere")
         return _Header(
-            str(said["name"]),
-            str(said["fingerprint"]),
-            int(said["dim"]),
-            int(said["n_tokens"]),
-            float(said["damping"]),
-            len(line),
+            str(about["name"]),
+            str(about["fingerprint"]),
+            int(dim),
+            int(n_tokens),
+            float(about["damping"]),
+            LENGTH.size + nbytes,
+            LENGTH.size + nbytes + int(said["tokens"]["data_offsets"][1]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         raise _no_model(path, error) from error
+
+
+def _places(n_tokens: int, dim: int) -> dict[str, int]:
+    """Return where each tensor begins behind the header."""
+    return {"scales": 0, "rows": 4 * n_tokens, "tokens": (4 + dim) * n_tokens}
 
 
 def _no_model(path: Path, error: Exception) -> ModelError:
@@ -277,17 +298,18 @@ def write_static_model(
     damping: float,
 ) -> None:
     """Write a model file; see the top of this module."""
-    n, dim = rows.shape
-    header = json.dumps(
-        {
-            "format": FORMAT,
-            "name": name,
-            "dim": dim,
-            "n_tokens": n,
-            "damping": damping,
-            "fingerprint": fingerprint,
-        }
-    )
-    line = header + " " * (-(len(header) + 1) % ALIGN) + "\n"
-    body = (rows.tobytes(), scales.astype(np.float32).tobytes(), "\n".join(tokens).encode())
-    path.write_bytes(line.encode() + b"".join(body))
+    parts = {
+        "scales": ("F32", list(scales.shape), scales.astype("<f4").tobytes()),
+        "rows": ("I8", list(rows.shape), rows.tobytes()),
+        "tokens": ("U8", [], "\n".join(tokens).encode()),
+    }
+    about = {"format": FORMAT, "name": name, "damping": damping, "fingerprint": fingerprint}
+    said: dict[str, object] = {"__metadata__": {key: str(value) for key, value in about.items()}}
+    start = 0
+    for part, (dtype, shape, data) in parts.items():
+        end = start + len(data)
+        said[part] = {"dtype": dtype, "shape": shape or [len(data)], "data_offsets": [start, end]}
+        start = end
+    header = json.dumps(said).encode()
+    header += b" " * (-(LENGTH.size + len(header)) % ALIGN)
+    path.write_bytes(LENGTH.pack(len(header)) + header + b"".join(data for _, _, data in parts.values()))

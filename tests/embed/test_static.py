@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -189,13 +190,37 @@ def test_a_written_model_is_read_back(tmp_path: Path) -> None:
         b"",
         b"{}\n",
         path.read_bytes()[:-3],
-        path.read_bytes().replace(b'"format": 1', b'"format": 9'),
+        path.read_bytes() + b"\n",
+        path.read_bytes().replace(b'"format": "2"', b'"format": "9"'),
+        path.read_bytes().replace(b'"data_offsets": [0, ', b'"data_offsets": [4, '),
+        b"\xff" * 100,
     ):
         path.write_bytes(damage)
         with pytest.raises(ModelError):
             load_static_model(path)
     with pytest.raises(ModelError):
         load_static_model(tmp_path / "none")
+
+
+def test_the_model_is_a_safetensors_file() -> None:
+    """Its layout, read as https://github.com/huggingface/safetensors describes it."""
+    raw = MODEL_FILE.read_bytes()
+    nbytes = int.from_bytes(raw[:8], "little")
+    header, data = json.loads(raw[8 : 8 + nbytes]), raw[8 + nbytes :]
+    about = header.pop("__metadata__")
+    assert all(isinstance(value, str) for value in about.values())
+    kinds = {"I8": np.int8, "F32": np.float32, "U8": np.uint8}
+    tensors, at = {}, 0
+    for name, said in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        start, end = said["data_offsets"]
+        assert start == at  # without holes
+        tensors[name] = np.frombuffer(data[start:end], kinds[said["dtype"]]).reshape(said["shape"])
+        at = end
+    assert at == len(data)
+    model = load_static_model()
+    assert np.array_equal(tensors["rows"], model._rows) and np.array_equal(tensors["scales"], model._scales)
+    assert tensors["tokens"].tobytes().decode().split("\n") == list(model.tokens)
+    assert about["fingerprint"] == model.fingerprint
 
 
 def test_the_memory_model_knows_shared_words() -> None:
