@@ -13,22 +13,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from indexer.records import I64, KIND_ID, ROLE_ID, Bool
-from indexer.store.segment import Segment
+from indexer.records import ROLE_ID, Bool
 from indexer.store.snapshot import Snapshot
 from search.budget import Budget
 from search.facts import RootFacts
-from search.places import Places, join_places, make_places
+from search.places import Places, join_places
 from search.symbol import NameQuery, find_definitions, find_references
 
 CALL = ROLE_ID["call"]
-CALLABLE = ("function", "method", "macro", "test", "class", "struct", "enum", "type", "trait", "interface")
+CALLABLE = frozenset(
+    ("function", "method", "macro", "test", "class", "struct", "enum", "type", "trait", "interface")
+)
 ORIGINS_MAX = 1_000  # definitions whose callees are looked for
 SAME_FILE = 1.0  # score of a callee in the file of its caller
 ELSEWHERE = 0.8  # of one that stands anywhere else, by the number of those with its name
-
-_IS_CALLABLE = np.zeros(len(KIND_ID) + 1, np.bool_)
-_IS_CALLABLE[[KIND_ID[kind] for kind in CALLABLE]] = True
 
 
 def find_callers(snapshot: Snapshot, query: NameQuery, doc_mask: Bool, budget: Budget) -> Places:
@@ -54,7 +52,8 @@ def find_callees(
     for name, docs in called.items():
         if budget.over():
             break
-        parts.append(_meant(_definitions(snapshot, name, everywhere), docs))
+        exactly = NameQuery(name.decode("utf-8", "surrogateescape"), (), "exact", False, CALLABLE)
+        parts.append(_meant(find_definitions(snapshot, exactly, everywhere, budget, whole=True), docs))
     found = join_places([part for part in parts if len(part)])
     found = found.where(np.flatnonzero(doc_mask[found.doc]))
     return found.where(np.lexsort((found.start, found.doc, -found.score)))
@@ -69,26 +68,6 @@ def _calls(snapshot: Snapshot, origins: Places) -> Iterator[tuple[int, set[bytes
         refs = refs[segment.ref_role[refs] == CALL]
         names = np.unique(segment.name_of_ref(refs))
         yield doc, {segment.name(number) for number in names.tolist()}
-
-
-def _definitions(snapshot: Snapshot, name: bytes, doc_mask: Bool) -> Places:
-    """Return the definitions of exactly this name that can be called."""
-    parts: list[Places] = []
-    for segment, base in zip(snapshot.segments, snapshot.seg_base.tolist(), strict=False):
-        number = segment.names_exact(name)
-        if number < 0:
-            continue
-        defs = segment.defs_of_name(number).astype(np.int64)
-        defs = defs[_IS_CALLABLE[segment.def_kind[defs]]]
-        docs = segment.doc_of_def(defs).astype(np.int64) + base
-        keep = doc_mask[docs]
-        parts.append(_places(segment, defs[keep], docs[keep], len(name)))
-    return join_places(parts)
-
-
-def _places(segment: Segment, defs: I64, docs: I64, size: int) -> Places:
-    start = segment.def_name_start[defs].astype(np.int64)
-    return make_places(docs, start, start + size, defs)
 
 
 def _meant(found: Places, callers: set[int]) -> Places:
